@@ -1,0 +1,47 @@
+# make results    install into .venv and run the default config to its report
+# make test       install into a fresh .venv-test, then lint and test
+# make lint       lint only, in .venv-test
+# make clean      remove the environments and what tools leave behind; results stay
+#
+# Options: CORES=8, CONFIG=my.yaml, ARGS="--dry-run" (passed to snakemake), PYTHON=python3.11
+
+CORES ?= 2
+CONFIG ?=
+ARGS ?=
+PYTHON ?= python3
+SHELL := /bin/bash
+
+INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# the rules call `dixc` and find it, like snakemake, in the environment
+IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
+IN_TEST = PATH="$(CURDIR)/.venv-test/bin:$$PATH" OMP_NUM_THREADS=1
+
+.PHONY: results test lint clean python
+.DELETE_ON_ERROR:
+
+results: .venv/installed
+	$(IN_VENV) snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+
+.venv/installed: pyproject.toml constraints.txt | python
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(INSTALL) -e .
+	touch $@
+
+test: python
+	rm -rf .venv-test
+	$(PYTHON) -m venv .venv-test
+	.venv-test/bin/python $(INSTALL) -e ".[test]"
+	$(MAKE) lint
+	$(IN_TEST) python -m pytest $(ARGS)
+
+lint:
+	$(IN_TEST) ruff check .
+	$(IN_TEST) snakefmt --check Snakefile workflow
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "dixc: error: the workflow needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..." >&2; exit 2; }
+
+clean:
+	rm -rf .venv .venv-test .pytest_cache .ruff_cache .snakemake build dist *.egg-info
+	find dixc tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""dixc: exchange-correlation functionals trained on derivatives of the energy.
+
+`import dixc` is cheap: torch and PySCF are imported by the functions and submodules that need them.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dixc.functionals.base import Functional
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "available", "create", "load"]
+
+
+def available() -> list[str]:
+    """Names that `create` knows."""
+    from dixc.functionals import registry
+
+    return registry.available()
+
+
+def create(name: str, **hyperparameters: Any) -> Functional:
+    """A functional of the registry: float64, eval mode, CPU; learned ones have seeded, untrained weights.
+
+    Args:
+        name: one of `available()`.
+        **hyperparameters: keywords of that functional.
+
+    Raises:
+        UserError: unknown name or hyperparameter.
+    """
+    from dixc.functionals import registry
+
+    return registry.create(name, **hyperparameters)
+
+
+def load(path: str | PathLike[str]) -> Functional:
+    """A trained functional from a model file, its provenance in `.metadata`; runs no code from the file.
+
+    Raises:
+        UserError: the file is missing, damaged or no model of dixc.
+    """
+    from dixc.functionals import files
+
+    return files.load(path)

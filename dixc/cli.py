@@ -1,0 +1,231 @@
+"""Command line of dixc: one command for each stage of the workflow, and `scf` for a single molecule.
+
+This module only parses. Each command imports its stage when it runs (see `dixc.launch`): `--help` is quick,
+and the number of threads is in the environment before torch and PySCF read it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dixc import __version__
+from dixc.errors import UserError
+from dixc.launch import CommandGroup, run_stage
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="Settings of the run (config.yaml).")]
+Out = Annotated[Path, typer.Option("--out", help="File or folder to write.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="Number of threads [default: DIXC_THREADS, else OMP_NUM_THREADS, else all cores].",
+    ),
+]
+References = Annotated[list[Path], typer.Option("--reference", help="Reference file; may be repeated.")]
+ReferenceFile = Annotated[Path, typer.Option("--reference", help="Reference file of the molecules.")]
+FunctionalArgument = Annotated[
+    str, typer.Argument(help="Name in the registry (such as pbe), or a model file.")
+]
+ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the initial weights and of all random choices.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dixc {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train exchange-correlation functionals on energies, densities and their derivatives, and measure them.
+
+    The stages of the workflow are listed in their order. `scf` runs one molecule with any functional.
+    """
+
+
+@app.command()
+def molecules(config: ConfigFile, out: Out, threads: Threads = None) -> None:
+    """Choose molecules and write them in files by split."""
+    run_stage("dixc.molecules", threads, _load(config), out, function="prepare")
+
+
+@app.command()
+def reference(
+    chunk: Annotated[Path, typer.Argument(help="Molecules (extended xyz) written by `dixc molecules`.")],
+    config: ConfigFile,
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Run the reference SCF on a file of molecules."""
+    run_stage("dixc.stages.reference", threads, chunk, _load(config), out)
+
+
+@app.command()
+def derivatives(
+    reference: Annotated[Path, typer.Argument(help="Reference file.")],
+    config: ConfigFile,
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Compute the reference's second derivatives and excitations."""
+    run_stage("dixc.stages.derivatives", threads, reference, _load(config), out)
+
+
+@app.command()
+def prefit(
+    config: ConfigFile, model: ModelName, seed: Seed, reference: References, out: Out, threads: Threads = None
+) -> None:
+    """Fit a model to a classical functional, to start from."""
+    run_stage("dixc.functionals.prefit", threads, _load(config), model, seed, reference, out)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    model: ModelName,
+    loss: Annotated[str, typer.Option("--loss", help="base, grad or hess.")],
+    seed: Seed,
+    start: Annotated[Path, typer.Option("--start", help="Model file written by `dixc prefit`.")],
+    train_reference: Annotated[list[Path], typer.Option("--train-reference", help="May be repeated.")],
+    train_derivatives: Annotated[list[Path], typer.Option("--train-derivatives", help="May be repeated.")],
+    validation_reference: Annotated[
+        list[Path], typer.Option("--validation-reference", help="May be repeated.")
+    ],
+    out: Out,
+    log: Annotated[Path, typer.Option("--log", help="Table of losses to write, one row an epoch (csv).")],
+    checkpoints: Annotated[Path, typer.Option("--checkpoints", help="Folder to save to and resume from.")],
+    threads: Threads = None,
+) -> None:
+    """Train a model with one loss; resumes if interrupted."""
+    settings = _load(config)
+    if loss not in ("base", "grad", "hess"):
+        raise UserError(f"--loss {loss}: no such loss; there are base, grad, hess")
+    inputs = (start, train_reference, train_derivatives, validation_reference)
+    run_stage("dixc.stages.train", threads, settings, model, loss, seed, *inputs, out, log, checkpoints)
+
+
+@app.command()
+def evaluate(
+    functional: FunctionalArgument,
+    config: ConfigFile,
+    reference: ReferenceFile,
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Run SCF with a functional, compare with the reference."""
+    run_stage("dixc.stages.evaluate", threads, functional, _load(config), reference, out)
+
+
+@app.command()
+def warmstart(
+    functional: Annotated[
+        str, typer.Argument(help="Registry name, model file, or `reference`: the default guess.")
+    ],
+    config: ConfigFile,
+    reference: ReferenceFile,
+    out: Out,
+    scf: Annotated[Path | None, typer.Option("--scf", help="File written by `dixc evaluate`.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Run the reference SCF from a functional's solution."""
+    if scf is None and functional != "reference":
+        raise UserError(f"warmstart of {functional} needs --scf, the file written by `dixc evaluate`")
+    run_stage("dixc.stages.warmstart", threads, functional, _load(config), reference, scf, out)
+
+
+@app.command()
+def tddft(
+    functional: FunctionalArgument,
+    config: ConfigFile,
+    reference: ReferenceFile,
+    derivatives: Annotated[Path, typer.Option("--derivatives", help="File written by `dixc derivatives`.")],
+    scf: Annotated[Path, typer.Option("--scf", help="File written by `dixc evaluate`.")],
+    out: Out,
+    threads: Threads = None,
+) -> None:
+    """Compare excitation energies with the reference's."""
+    run_stage("dixc.stages.tddft", threads, functional, _load(config), reference, derivatives, scf, out)
+
+
+@app.command()
+def tables(
+    config: ConfigFile,
+    scf: Annotated[list[Path], typer.Option("--scf", help="May be repeated.")],
+    out: Out,
+    warmstart: Annotated[list[Path] | None, typer.Option("--warmstart", help="May be repeated.")] = None,
+    tddft: Annotated[list[Path] | None, typer.Option("--tddft", help="May be repeated.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Collect the results in four tables."""
+    run_stage("dixc.stages.tables", threads, _load(config), scf, warmstart or [], tddft or [], out)
+
+
+@app.command()
+def report(
+    config: ConfigFile,
+    tables: Annotated[Path, typer.Option("--tables", help="Folder written by `dixc tables`.")],
+    out: Out,
+    training: Annotated[
+        list[Path] | None, typer.Option("--training", help="Log of a training; repeat.")
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Write the report, one self-contained HTML file."""
+    run_stage("dixc.stages.report", threads, _load(config), tables, training or [], out)
+
+
+@app.command()
+def scf(
+    molecule: Annotated[Path, typer.Argument(help="Molecule (xyz, angstrom).")],
+    xc: Annotated[str, typer.Option("--xc", help="Registry name (such as pbe), or a model file.")],
+    basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
+    charge: Annotated[int, typer.Option("--charge", help="Total charge, e.")] = 0,
+    grid_level: Annotated[int, typer.Option("--grid-level", min=0, max=9, help="PySCF grid level.")] = 3,
+    tddft: Annotated[int, typer.Option("--tddft", min=0, help="Number of singlet excitations.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Run SCF on one molecule with a functional."""
+    options = {
+        "basis": basis,
+        "charge": charge,
+        "grid_level": grid_level,
+        "n_states": tddft,
+        "as_json": as_json,
+    }
+    run_stage("dixc.stages.scf", threads, molecule, xc, **options)
+
+
+def _load(path: Path) -> Any:
+    from dixc.config import load
+
+    return load(path)
+
+
+def main() -> None:
+    """Entry point of the `dixc` command."""
+    app(prog_name="dixc")
+
+
+if __name__ == "__main__":
+    main()

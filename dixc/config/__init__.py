@@ -1,0 +1,6 @@
+"""config.yaml as an object: `load(path)` reads and checks it, `Config` answers questions about the run."""
+
+from dixc.config.reading import load, validate, write
+from dixc.config.root import SPLITS, Config, FunctionalId
+
+__all__ = ["SPLITS", "Config", "FunctionalId", "load", "validate", "write"]

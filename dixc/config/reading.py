@@ -1,0 +1,170 @@
+"""Reading and writing config.yaml, and turning what is wrong with it into one line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from dixc.config.root import Config
+from dixc.errors import UserError
+
+# YAML 1.1 takes 1e-9 (no dot) for text; a user means a number
+SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+TYPE_MESSAGES = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text (put it in quotes)",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "finite_number": "must be a finite number",
+    "string_pattern_mismatch": "must start with a letter or digit and have letters, digits, - and _ only",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where plain YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key if isinstance(key, str) else id(key_node))
+        return super().construct_mapping(node, deep)
+
+
+def load(path: str | os.PathLike[str]) -> Config:
+    """Reads and checks a config file.
+
+    Raises:
+        UserError: no such file, broken YAML (with its line), a wrong key or value (with its dotted path).
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: cannot read the config file: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    try:
+        data = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f"line {mark.line + 1}: "
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}: {where}not valid YAML: {problem}") from None
+    return validate(data, source=str(path))
+
+
+def validate(data: Any, source: str = "config") -> Config:
+    """Checks settings that were read already.
+
+    Args:
+        data: mapping as in config.yaml.
+        source: where it came from, for messages.
+
+    Raises:
+        UserError: one line with the first thing that is wrong (misspelt keys before wrong values).
+    """
+    if not isinstance(data, Mapping):
+        raise UserError(f"{source}: must be a mapping of keys to values, found {type(data).__name__}")
+    try:
+        return Config.model_validate(_numbers(dict(data)))
+    except ValidationError as error:
+        details = sorted(
+            error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"
+        )
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise UserError(f"{source}: {_message(details[0])}{more}") from None
+
+
+def write(config: Config, path: str | os.PathLike[str]) -> bool:
+    """Writes a config with all defaults, in one step, and only if the file's content would change.
+
+    Returns:
+        True if the file was written.
+    """
+    path = Path(path)
+    text = yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, width=110)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and SCIENTIFIC.fullmatch(value) else value
+
+
+def _message(detail: ErrorDetails) -> str:
+    location, kind = detail["loc"], detail["type"]
+    path = dotted(location)
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key{_suggestion(location)}"
+    if kind == "missing":
+        return f"{path}: missing"
+    if kind == "value_error":
+        problem = str(detail["ctx"]["error"])
+        return f"{path}: {problem}" if path else problem
+    problem = TYPE_MESSAGES.get(kind, "").strip() or detail["msg"].replace("Input should be", "must be")
+    return f"{path}: {problem}, not {_short(detail['input'])}"
+
+
+def dotted(location: tuple[int | str, ...]) -> str:
+    """Path of a key as a person writes it: training.energy.weight, models[0].name."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    known = list(_section_at(location[:-1]).model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known here: {', '.join(known)})"
+
+
+def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that describes the section at a location."""
+    section: type[BaseModel] = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = section.model_fields[part].annotation
+        section = next(
+            a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)
+        )
+    return section
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

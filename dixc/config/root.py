@@ -1,0 +1,120 @@
+"""The whole of config.yaml, and the names of files and functionals that follow from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+from pydantic import Field, model_validator
+
+from dixc.config.base import RunName, Section, Split, require_unique
+from dixc.config.sections import Derivatives, Evaluation, Model, Molecules, Prefit, Reference, Report
+from dixc.config.training import Training
+from dixc.errors import UserError
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+NO_LOSS = "none"
+
+
+class FunctionalId(NamedTuple):
+    """What a functional of the run is: a trained model, or a baseline with the loss "none" and seed 0."""
+
+    model: str
+    loss: str
+    seed: int
+
+    @property
+    def trained(self) -> bool:
+        """False for a baseline."""
+        return self.loss != NO_LOSS
+
+    def __str__(self) -> str:
+        return f"{self.model}-{self.loss}-{self.seed}" if self.trained else self.model
+
+
+class Config(Section):
+    """All settings of a run, defaults filled in."""
+
+    run: RunName = Field(
+        default="default", description="name of the run; everything is written to results/<run>/"
+    )
+    molecules: Molecules = Field(description="which molecules")
+    reference: Reference = Field(default=Reference(), description="SCF of the functional to be distilled")
+    derivatives: Derivatives = Field(
+        default=Derivatives(), description="second derivatives of the reference energy"
+    )
+    models: list[Model] = Field(
+        default=[Model(name="xcdiff")],
+        description="learned functionals; each is trained with every loss and seed",
+    )
+    prefit: Prefit = Field(default=Prefit(), description="common start of all trainings of a model")
+    training: Training = Field(default=Training(), description="supervised training")
+    evaluation: Evaluation = Field(default=Evaluation(), description="what is measured")
+    report: Report = Field(default=Report(), description="the report")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        require_unique([model.name for model in self.models], "models")
+        if not self.functionals():
+            raise ValueError("nothing to evaluate: models and evaluation.baselines are both empty")
+        compared, known = self.evaluation.tddft.n_states, self.derivatives.n_states
+        if compared > known:
+            raise ValueError(
+                f"evaluation.tddft.n_states is {compared}, more than derivatives.n_states, which is {known}"
+            )
+        return self
+
+    def chunks(self, split: str) -> list[str]:
+        """Names of the files of a split, such as "train-000".
+
+        Raises:
+            UserError: no such split.
+        """
+        sizes = {
+            "train": self.molecules.train.count,
+            "validation": self.molecules.validation.count,
+            "test": self.molecules.test.size,
+        }
+        if split not in sizes:
+            raise UserError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+        n_chunks = -(-sizes[split] // self.molecules.chunk_size)
+        return [f"{split}-{i:03d}" for i in range(n_chunks)]
+
+    def trained(self) -> list[str]:
+        """Ids of the trained functionals, such as "xcdiff-hess-0": every model with every loss and seed."""
+        return [
+            str(FunctionalId(model.name, loss, seed))
+            for model in self.models
+            for loss in self.training.losses
+            for seed in self.training.seeds
+        ]
+
+    def functionals(self) -> list[str]:
+        """Ids of all functionals to evaluate, baselines first."""
+        return [*self.evaluation.baselines, *self.trained()]
+
+    def parse(self, functional: str) -> FunctionalId:
+        """Model, loss and seed of a functional's id.
+
+        Raises:
+            UserError: the run has no such functional.
+        """
+        if functional in self.evaluation.baselines:
+            return FunctionalId(functional, NO_LOSS, 0)
+        if functional in self.trained():
+            model, loss, seed = functional.rsplit("-", 2)
+            return FunctionalId(model, loss, int(seed))
+        raise UserError(
+            f"run {self.run} has no functional {functional!r}; it has {', '.join(self.functionals())}"
+        )
+
+    def hyperparameters(self, model: str) -> dict:
+        """Keywords of `dixc.create` for a model of the run.
+
+        Raises:
+            UserError: the run has no such model.
+        """
+        for entry in self.models:
+            if entry.name == model:
+                return dict(entry.hyperparameters)
+        names = ", ".join(entry.name for entry in self.models)
+        raise UserError(f"run {self.run} has no model {model!r}; it has {names or 'none'}")

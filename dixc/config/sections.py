@@ -1,0 +1,194 @@
+"""Sections of config.yaml, every field with its meaning, unit and default; `training` has a file of its own.
+
+The JSON schema and the table of keys in config/README.md are generated from these models: run
+`python -m dixc.config` after a change.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from dixc.config.base import FunctionalName, GridLevel, Section, Split, require_unique
+
+
+class SizeSelection(Section):
+    """Molecules drawn at random, by size."""
+
+    count: int = Field(ge=1, description="number of molecules")
+    min_heavy: int = Field(default=1, ge=0, description="fewest heavy (non-hydrogen) atoms in a molecule")
+    max_heavy: int = Field(ge=0, description="most heavy (non-hydrogen) atoms in a molecule")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SizeSelection:
+        if self.min_heavy > self.max_heavy:
+            raise ValueError(f"min_heavy is {self.min_heavy}, more than max_heavy, which is {self.max_heavy}")
+        return self
+
+
+class NamedOrSizeSelection(Section):
+    """Molecules given by name, or drawn at random by size."""
+
+    names: list[str] | None = Field(
+        default=None, min_length=1, description="names of the molecules; instead of `count`"
+    )
+    count: int | None = Field(default=None, ge=1, description="number of molecules; instead of `names`")
+    min_heavy: int | None = Field(
+        default=None, ge=0, description="fewest heavy atoms in a molecule, with `count`"
+    )
+    max_heavy: int | None = Field(
+        default=None, ge=0, description="most heavy atoms in a molecule, with `count`"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> NamedOrSizeSelection:
+        if (self.names is None) == (self.count is None):
+            raise ValueError(
+                "give either names or count (with min_heavy and max_heavy), exactly one of the two"
+            )
+        bounds = (self.min_heavy, self.max_heavy)
+        if self.names is not None:
+            if bounds != (None, None):
+                raise ValueError("min_heavy and max_heavy go with count, not with names")
+            require_unique(self.names, "names")
+        elif None in bounds:
+            raise ValueError(
+                "count needs min_heavy and max_heavy, the fewest and most heavy atoms in a molecule"
+            )
+        elif self.min_heavy > self.max_heavy:
+            raise ValueError(f"min_heavy is {self.min_heavy}, more than max_heavy, which is {self.max_heavy}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of molecules asked for."""
+        return self.count if self.names is None else len(self.names)
+
+
+class Molecules(Section):
+    """Which molecules, and how they are divided."""
+
+    files: list[str] = Field(
+        min_length=1, description="extended-xyz files to choose from; paths from the working folder"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the random choice of molecules")
+    train: SizeSelection = Field(description="training molecules")
+    validation: SizeSelection = Field(
+        description="validation molecules (they pick the best weights), none of them in train"
+    )
+    test: NamedOrSizeSelection = Field(description="test molecules, none of them in train or validation")
+    chunk_size: int = Field(
+        default=32, ge=1, description="molecules in a file, and so in a job of the workflow"
+    )
+
+
+class Reference(Section):
+    """SCF of the functional to be distilled."""
+
+    functional: str = Field(
+        default="b3lyp", min_length=1, description="functional to distil, as PySCF names it"
+    )
+    basis: str = Field(default="def2-svp", min_length=1, description="orbital basis, as PySCF names it")
+    grid_level: GridLevel = Field(
+        default=1, description="PySCF grid level of every SCF of the run, 0 (coarse) to 9"
+    )
+    conv_tol: float = Field(
+        default=1e-10, gt=0, lt=1, description="change of the energy at convergence, hartree"
+    )
+    conv_tol_grad: float = Field(
+        default=1e-6, gt=0, lt=1, description="norm of the orbital gradient at convergence, hartree"
+    )
+    max_cycle: int = Field(default=100, ge=1, description="most SCF iterations")
+    max_failed_fraction: float = Field(
+        default=0.2, ge=0, le=1, description="share of a file's molecules that may fail"
+    )
+
+
+class Derivatives(Section):
+    """Second derivatives of the reference energy."""
+
+    max_dense_pairs: int = Field(
+        default=1500,
+        ge=0,
+        description="most occupied-virtual pairs for whole A+B and A-B; products with probes above",
+    )
+    n_probes: int = Field(default=16, ge=1, description="stored products of a molecule above max_dense_pairs")
+    n_states: int = Field(
+        default=5, ge=1, description="reference singlet excitations above max_dense_pairs (all, below)"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the stored probes")
+
+
+class Model(Section):
+    """A learned functional."""
+
+    name: FunctionalName = Field(description="name in the registry of functionals (`dixc.available()`)")
+    hyperparameters: dict[str, JsonValue] = Field(
+        default_factory=dict, description="keywords of `dixc.create`"
+    )
+
+
+class Prefit(Section):
+    """Start of every training: a fit to a classical functional, pointwise on the reference densities."""
+
+    target: FunctionalName = Field(default="r2scan", description="classical functional to imitate")
+    steps: int = Field(default=300, ge=0, description="optimizer steps; 0 for untrained weights")
+    learning_rate: float = Field(default=1e-2, gt=0, description="step size of the optimizer, no unit")
+
+
+class EvaluationScf(Section):
+    """SCF with each functional on all molecules, from PySCF's default guess."""
+
+    conv_tol: float = Field(
+        default=1e-9, gt=0, lt=1, description="change of the energy at convergence, hartree"
+    )
+    max_cycle: int = Field(default=50, ge=1, description="most SCF iterations; more count as a failure")
+
+
+class Warmstart(Section):
+    """Reference SCF started from the functional's solution."""
+
+    splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
+
+
+class Tddft(Section):
+    """Excitation energies with each functional."""
+
+    splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
+    n_states: int = Field(
+        default=3, ge=1, description="lowest singlets to compare, at most derivatives.n_states"
+    )
+    methods: list[Literal["tddft", "tda"]] = Field(
+        default=["tddft", "tda"], min_length=1, description="tddft: full Casida problem; tda: Tamm-Dancoff"
+    )
+
+
+class Evaluation(Section):
+    """What is measured with each functional."""
+
+    baselines: list[FunctionalName] = Field(
+        default=["pbe", "r2scan"],
+        description="untrained functionals beside the trained ones, by registry name",
+    )
+    scf: EvaluationScf = Field(default=EvaluationScf(), description="SCF of the functionals")
+    warmstart: Warmstart = Field(
+        default=Warmstart(), description="reference SCF from the functional's solution"
+    )
+    tddft: Tddft = Field(default=Tddft(), description="excitation energies")
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Evaluation:
+        require_unique(self.baselines, "baselines")
+        require_unique(self.warmstart.splits, "warmstart.splits")
+        require_unique(self.tddft.splits, "tddft.splits")
+        require_unique(self.tddft.methods, "tddft.methods")
+        return self
+
+
+class Report(Section):
+    """The report."""
+
+    title: str = Field(
+        default="Derivative-informed training", min_length=1, description="heading of the report"
+    )

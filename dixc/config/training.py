@@ -1,0 +1,118 @@
+"""The section `training` of config.yaml. The terms themselves are in the package `dixc.training`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from dixc.config.base import GridLevel, Loss, Section, require_unique
+
+
+class EnergyTerm(Section):
+    """Total energy at the model's own SCF density."""
+
+    weight: float = Field(default=1.0, ge=0, description="weight of the energy term, no unit")
+    huber_mEh: float = Field(
+        default=3.0,
+        gt=0,
+        description="error at which the pseudo-Huber loss turns linear, millihartree a molecule",
+    )
+
+
+class DensityTerm(Section):
+    """Integrated squared density error per electron of the model's own SCF, by implicit differentiation."""
+
+    weight: float = Field(default=1.0, ge=0, description="weight of the density term, no unit")
+    scf_conv_tol_grad: float = Field(
+        default=1e-4,
+        gt=0,
+        lt=1,
+        description="orbital gradient at which the model's SCF in training stops, hartree",
+    )
+    cg_tol: float = Field(
+        default=1e-3, gt=0, lt=1, description="relative residual of the response equations, no unit"
+    )
+
+
+class GradientTerm(Section):
+    """Orbital gradient of the model at the reference density."""
+
+    weight: float = Field(default=1.0, ge=0, description="weight of the gradient term, no unit")
+    metric: Literal["inverse_hessian", "diagonal", "plain"] = Field(
+        default="inverse_hessian",
+        description="norm of the gradient: reference Hessian inverse, its diagonal inverse, or plain",
+    )
+
+
+class HessianTerm(Section):
+    """Products of the model's orbital Hessian with fresh random probes, against the reference's."""
+
+    weight: float = Field(default=1.0, ge=0, description="weight of the Hessian term, no unit")
+    probes: int = Field(default=8, ge=1, description="random directions a step")
+    grid_level: GridLevel = Field(
+        default=0, description="PySCF grid level of the Hessian products, 0 (coarse) to 9"
+    )
+    metric: Literal["diagonal", "plain"] = Field(
+        default="diagonal", description="norm of probes and residuals: reference diagonal inverse, or plain"
+    )
+
+
+class Training(Section):
+    """Supervised training; all losses start from the same pre-fit weights of their model and seed."""
+
+    losses: list[Loss] = Field(
+        default=["base", "grad", "hess"],
+        min_length=1,
+        description="base: energy + density; grad: base + gradient; hess: grad + Hessian",
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[0],
+        min_length=1,
+        description="one training each: initial weights, order of molecules, probes",
+    )
+    steps: int = Field(
+        default=800, ge=1, description="optimizer steps, one molecule each; the same for every loss"
+    )
+    learning_rate: float = Field(
+        default=3e-3, gt=0, description="step size of the optimizer at the start, no unit"
+    )
+    final_learning_rate_fraction: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="step size at the end over that at the start (cosine annealing), no unit",
+    )
+    gradient_clip: float = Field(
+        default=1.0, gt=0, description="largest norm of the parameter gradient, no unit"
+    )
+    ema_decay: float = Field(
+        default=0.99, ge=0, lt=1, description="decay of the weight average per step, no unit"
+    )
+    grid_level: GridLevel = Field(
+        default=1, description="PySCF grid level of energy, density and gradient terms, 0 to 9"
+    )
+    checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
+    validate_every: int = Field(default=100, ge=1, description="steps from one validation to the next")
+    cache_gb: float = Field(
+        default=2.0, ge=0, description="memory for orbitals on grids, kept between steps, GB a job"
+    )
+    energy: EnergyTerm = Field(default=EnergyTerm(), description="energy term")
+    density: DensityTerm = Field(default=DensityTerm(), description="density term")
+    gradient: GradientTerm = Field(default=GradientTerm(), description="gradient term (grad, hess)")
+    hessian: HessianTerm = Field(default=HessianTerm(), description="Hessian term (hess)")
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Training:
+        require_unique(self.losses, "losses")
+        require_unique(self.seeds, "seeds")
+        return self
+
+    def settings(self, loss: Loss) -> dict[str, JsonValue]:
+        """What decides the weights that come out of one training.
+
+        The lists of losses and seeds, terms that `loss` does not have, and keys that only cost or save time
+        are left out: a change of those is no reason to train again.
+        """
+        unused = {"base": {"gradient", "hessian"}, "grad": {"hessian"}, "hess": set()}[loss]
+        return self.model_dump(exclude={"losses", "seeds", "checkpoint_every", "cache_gb"} | unused)

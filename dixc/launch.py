@@ -1,0 +1,83 @@
+"""How a command runs: number of threads, import of its stage, and errors as one line."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from dixc.errors import UserError
+
+# operating-system errors that a user can cause and mend; others are bugs and keep their traceback
+USER_ERRNOS = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,
+    errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG,
+}  # fmt: skip
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class CommandGroup(TyperGroup):
+    """Turns what a user can cause into one line on stderr and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("dixc: interrupted", err=True)
+            raise typer.Exit(130) from None
+        except UserError as error:
+            message = " ".join(str(error).split())
+        except OSError as error:
+            if error.errno not in USER_ERRNOS:
+                raise
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        typer.echo(f"dixc: error: {message}", err=True)
+        raise typer.Exit(2)
+
+
+def run_stage(module: str, threads: int | None, *args: Any, function: str = "run", **kwargs: Any) -> None:
+    """Calls a stage's function, imported only after the number of threads is set.
+
+    Args:
+        module: name of the stage's module.
+        threads: number of threads; None for DIXC_THREADS, else OMP_NUM_THREADS, else all cores.
+        *args: passed on.
+        function: name of the function.
+        **kwargs: passed on.
+    """
+    n = threads or default_threads()
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(n)
+    stage = importlib.import_module(module)
+    limit_loaded_libraries(n)
+    getattr(stage, function)(*args, **kwargs)
+
+
+def limit_loaded_libraries(n: int) -> None:
+    """Sets the number of threads of libraries that may have been loaded before the environment was set."""
+    if "pyscf" in sys.modules:
+        importlib.import_module("pyscf.lib").num_threads(n)
+    if "torch" in sys.modules:
+        importlib.import_module("torch").set_num_threads(n)
+
+
+def default_threads() -> int:
+    """Number of threads without `--threads`.
+
+    Raises:
+        UserError: an environment variable is not a number.
+    """
+    for variable in ("DIXC_THREADS", "OMP_NUM_THREADS"):
+        # OpenMP allows a list, one number for each level of nesting
+        text = os.environ.get(variable, "").split(",")[0]
+        if not text:
+            continue
+        if not text.isdecimal() or int(text) < 1:
+            raise UserError(f"environment variable {variable}={text}: must be a whole number above zero")
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

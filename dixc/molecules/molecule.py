@@ -1,0 +1,122 @@
+"""A molecule, and what dixc can say about it before any quantum chemistry."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dixc.errors import UserError
+
+if TYPE_CHECKING:
+    from pyscf.gto import Mole
+
+KRYPTON = 36
+
+
+@dataclass(frozen=True, eq=False)
+class Molecule:
+    """A molecule in its geometry.
+
+    Attributes:
+        name: unique in a run; ends up in tables and HDF5 groups.
+        symbols: elements, one an atom.
+        coords_angstrom: nuclei (natm, 3), angstrom; read-only.
+        charge: total charge, e.
+        split: train, validation or test; empty before the division.
+        info: other entries of the comment line of its xyz file, as text (such as smiles).
+    """
+
+    name: str
+    symbols: tuple[str, ...]
+    coords_angstrom: NDArray[np.float64]
+    charge: int = 0
+    split: str = ""
+    info: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        coords = np.array(self.coords_angstrom, dtype=float)
+        if coords.shape != (len(self.symbols), 3):
+            raise ValueError(f"{self.name}: {len(self.symbols)} atoms, coordinates of shape {coords.shape}")
+        coords.flags.writeable = False
+        object.__setattr__(self, "symbols", tuple(self.symbols))
+        object.__setattr__(self, "coords_angstrom", coords)
+
+    @property
+    def n_heavy(self) -> int:
+        """Number of atoms other than hydrogen."""
+        return sum(symbol != "H" for symbol in self.symbols)
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...]:
+        """Nuclear charges, e."""
+        from ase.data import atomic_numbers
+
+        return tuple(atomic_numbers[symbol] for symbol in self.symbols)
+
+    @property
+    def n_electrons(self) -> int:
+        """Number of electrons."""
+        return sum(self.atomic_numbers) - self.charge
+
+    @property
+    def formula(self) -> str:
+        """Hill formula (C, H, then by alphabet; all by alphabet without C), with the charge if any."""
+        counts = Counter(self.symbols)
+        first = ["C", "H"] if "C" in counts else []
+        order = [s for s in first if s in counts] + sorted(counts.keys() - set(first))
+        formula = "".join(s + (str(counts[s]) if counts[s] > 1 else "") for s in order)
+        if not self.charge:
+            return formula
+        size = abs(self.charge)
+        return formula + ("+" if self.charge > 0 else "-") + (str(size) if size > 1 else "")
+
+    def to_pyscf(self, basis: str, **options: Any) -> Mole:
+        """PySCF molecule, a closed shell.
+
+        Args:
+            basis: orbital basis, as PySCF names it.
+            **options: more keywords of `pyscf.gto.M`.
+
+        Raises:
+            UserError: PySCF has no such basis, or one that needs effective core potentials.
+        """
+        from pyscf import gto
+        from pyscf.lib.exceptions import BasisNotFoundError
+
+        heavy = sorted({s for s, z in zip(self.symbols, self.atomic_numbers, strict=True) if z > KRYPTON})
+        if heavy and "ecp" not in options and basis.lower().startswith("def2"):
+            raise UserError(
+                f"{self.name}: {basis} of {', '.join(heavy)} goes with an effective core potential, "
+                "which dixc does not have"
+            )
+        settings = {"unit": "angstrom", "charge": self.charge, "spin": 0, "verbose": 0} | options
+        atoms = list(zip(self.symbols, self.coords_angstrom.tolist(), strict=True))
+        try:
+            with warnings.catch_warnings():
+                # its hint at another package would stand before our one line
+                warnings.filterwarnings("ignore", message="Basis may be available in basis-set-exchange")
+                return gto.M(atom=atoms, basis=basis, **settings)
+        except (BasisNotFoundError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.name}: PySCF has no basis {basis!r} for it ({reason})") from None
+
+
+def open_shell_reason(molecule: Molecule) -> str | None:
+    """Why a molecule is no closed shell, by its electrons or its file; None if it is one."""
+    electrons = molecule.n_electrons
+    if electrons < 1:
+        return f"{electrons} electrons with charge {molecule.charge}"
+    if electrons % 2:
+        return f"{electrons} electrons, an odd number: only closed shells are supported"
+    for key in ("multiplicity", "spin_multiplicity", "spin"):
+        stated = molecule.info.get(key)
+        # `spin` is 2S for some programs and 2S+1 for others: with even electrons both 0 and 1 mean a singlet
+        if stated is not None and stated not in (("0", "1") if key == "spin" else ("1",)):
+            return f"{key}={stated}: only closed shells are supported"
+    return None

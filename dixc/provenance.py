@@ -1,0 +1,130 @@
+"""Where a result comes from: versions, commit, and hashes of inputs.
+
+Versions are read from package metadata: collecting them imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dixc import __version__
+from dixc.errors import UserError
+
+UNKNOWN = "unknown"
+PACKAGES = ("pyscf", "torch", "numpy", "h5py")
+BLOCK_BYTES = 1 << 20
+
+
+def collect() -> dict[str, Any]:
+    """Versions, commit and machine, ready for JSON. No times, so that equal runs give equal files.
+
+    Returns:
+        dixc, commit ("unknown" outside a git checkout), dirty (tracked files differ from the commit; None if
+        unknown), python, pyscf, torch, numpy, h5py, libxc ("unknown" before PySCF is imported), platform,
+        threads.
+    """
+    commit, dirty = _commit(Path(__file__).resolve().parents[1])
+    return {
+        "dixc": __version__,
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+        "libxc": _libxc_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": _threads(),
+    }
+
+
+def hash_of(obj: Any) -> str:
+    """First 16 hex digits of the SHA-256 of an object's canonical JSON.
+
+    It is the same in every process, whatever the order of keys.
+
+    Args:
+        obj: JSON values; paths, NumPy scalars and arrays count as text, numbers and lists.
+
+    Raises:
+        TypeError: something that JSON does not know.
+    """
+    text = json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, 64 hex digits.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"cannot hash a {type(value).__name__}")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return UNKNOWN
+
+
+def _libxc_version() -> str:
+    # the number sits in PySCF's compiled library, which takes seconds to load: only if a stage has done so
+    if "pyscf.lib" not in sys.modules:
+        return UNKNOWN
+    version = importlib.import_module("pyscf.dft.libxc").__version__
+    return version.decode() if isinstance(version, bytes) else str(version)
+
+
+def _threads() -> int:
+    if "pyscf.lib" in sys.modules:
+        return int(sys.modules["pyscf.lib"].num_threads())
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(first) if first.isdecimal() else os.cpu_count() or 1
+
+
+@cache
+def _commit(root: Path) -> tuple[str, bool | None]:
+    # an installed dixc may lie inside a checkout of something else: only a checkout of dixc itself counts
+    if not (root / ".git").exists():
+        return UNKNOWN, None
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    lines = []
+    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        try:
+            done = subprocess.run(
+                ["git", "--no-optional-locks", "-C", str(root), *command],
+                capture_output=True, text=True, timeout=20, check=True, env=environment,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            return UNKNOWN, None
+        lines.append(done.stdout.strip())
+    return lines[0], bool(lines[1])

@@ -1,0 +1,132 @@
+"""PySCF's numerical-integration contract, kept by a dixc functional.
+
+PySCF asks a NumInt for three things: XC energies and matrices (`nr_rks`), pointwise derivatives (`eval_xc_eff`, used by
+nuclear gradients and dense TDDFT matrices), and, through a libxc-like module, what kind of functional it is. The
+response is not taken from here but from `dixc.pyscf.rks.RKS.gen_response`, which also serves functionals that are not
+pointwise.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyscf.dft import numint
+
+from dixc.errors import UserError
+from dixc.functionals.base import Functional, GridPoints, SpinDensity
+from dixc.grid import NVAR, AOGrid
+from dixc.xc import XCExpansion
+
+MAX_CACHE_MB = 2000.0
+
+
+def _libxc_facade(functional: Functional) -> SimpleNamespace:
+    """The part of PySCF's libxc module that mean fields consult, answering for one functional."""
+    hybrid = functional.exact_exchange
+    return SimpleNamespace(
+        __name__="dixc",
+        __version__="",
+        __reference__="arXiv:2606.04279",
+        is_hybrid_xc=lambda *args, **kwargs: hybrid != 0,
+        is_nlc=lambda *args, **kwargs: False,
+        xc_type=lambda *args, **kwargs: functional.xctype,
+        test_deriv_order=lambda *args, **kwargs: True,
+        rsh_coeff=lambda *args, **kwargs: (0.0, hybrid, 0.0),
+        hybrid_coeff=lambda *args, **kwargs: hybrid,
+        nlc_coeff=lambda *args, **kwargs: (),
+        max_deriv_order=lambda *args, **kwargs: 2,
+    )
+
+
+class NumInt(numint.NumInt):
+    """XC energies, matrices and responses of one functional on a mean field's grid."""
+
+    def __init__(self, functional: Functional):
+        super().__init__()
+        self.functional = functional
+        self.libxc = _libxc_facade(functional)
+        self.max_cache_mb = MAX_CACHE_MB
+        self._grid: AOGrid | None = None
+
+    def ao_grid(self, mol, grids) -> AOGrid:
+        """Orbitals on the points of `grids`; kept as long as molecule and points are the same."""
+        if grids.coords is None:
+            grids.build()
+        current = self._grid
+        if current is None or current.mol is not mol or current.source is not grids.coords:
+            current = AOGrid(mol, grids.coords, grids.weights, self.functional.xctype, self.max_cache_mb)
+            current.source = grids.coords
+            self._grid = current
+        return current
+
+    def nr_rks(self, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
+        """Electron numbers, XC energies and XC matrices of one (nao, nao) or several closed-shell density matrices."""
+        grid = self.ao_grid(mol, grids)
+        dms = np.asarray(dms)
+        n_electrons, energies, matrices = [], [], []
+        for dm in dms.reshape(-1, *dms.shape[-2:]):
+            rho = grid.density((dm + dm.T) / 2)
+            expansion = XCExpansion(self.functional, rho[None], grid.points, order=1)
+            n_electrons.append(float(rho[0] @ grid.points.weights))
+            energies.append(expansion.energy)
+            matrices.append(grid.potential_matrix(expansion.potential[0]))
+        if dms.ndim == 2:
+            return n_electrons[0], energies[0], matrices[0]
+        return np.array(n_electrons), np.array(energies), np.array(matrices)
+
+    def nr_uks(self, *args, **kwargs):
+        raise UserError("dixc.pyscf has no unrestricted mean field yet: closed shells only (dixc.pyscf.RKS)")
+
+    def expansion(self, mol, grids, orbo: NDArray, spin_resolved: bool = False) -> tuple[AOGrid, XCExpansion]:
+        """Second-order expansion around the closed-shell density of orbitals (nao, nocc)."""
+        grid = self.ao_grid(mol, grids)
+        rho = grid.density_of_pairs(orbo, orbo)[None]
+        if spin_resolved:
+            rho = torch.cat([rho, rho]) / 2
+        return grid, XCExpansion(self.functional, rho, grid.points, order=2)
+
+    def eval_xc_eff(self, xc_code, rho, deriv=1, omega=None, xctype=None, verbose=None, spin=None):
+        """Energy per electron and derivatives with respect to density rows, in PySCF's layout; no weights.
+
+        rho is (nvar, N) for a closed shell (or (N,) for an LDA) and (2, nvar, N) spin-resolved; returns
+        [exc, vxc, fxc, kxc] with None beyond `deriv` (at most 2).
+        """
+        if not self.functional.pointwise:
+            raise UserError(f"{type(self.functional).__name__} is not pointwise: it has no eval_xc_eff")
+        if deriv > 2:
+            raise UserError("dixc functionals have derivatives up to second order in PySCF")
+        rho = torch.as_tensor(np.array(rho, dtype=float))
+        nvar = NVAR[self.functional.xctype]
+        polarized = spin == 1 or (spin is None and rho.ndim == 3)
+        rho = rho.reshape(2 if polarized else 1, -1, rho.shape[-1])[:, :nvar]
+        ns, _, n_points = rho.shape
+        grid = GridPoints(torch.ones(n_points, dtype=rho.dtype))
+        expansion = XCExpansion(self.functional, rho, grid, order=deriv)
+        exc = self._energy_per_electron(expansion, rho[:, 0].sum(0))
+        vxc = fxc = None
+        if deriv > 0:
+            vxc = expansion.potential.numpy()
+        if deriv > 1:
+            unit = torch.eye(ns * nvar, dtype=rho.dtype).reshape(ns * nvar, ns, nvar, 1)
+            fxc = expansion.product(unit.expand(-1, -1, -1, n_points)).numpy()
+            fxc = fxc.reshape(ns, nvar, ns, nvar, n_points)
+        if not polarized:
+            vxc = None if vxc is None else vxc[0]
+            fxc = None if fxc is None else fxc[0, :, 0]
+        return [exc, vxc, fxc, None][:4]
+
+    def _energy_per_electron(self, expansion: XCExpansion, n: torch.Tensor) -> NDArray:
+        with torch.no_grad():
+            density = self.functional.energy_density(SpinDensity(expansion.x, self.functional.xctype))
+        occupied = n > 0
+        return torch.where(occupied, density / torch.where(occupied, n, 1.0), 0.0).numpy()
+
+    def _xc_type(self, xc_code):
+        return self.functional.xctype
+
+    def rsh_and_hybrid_coeff(self, xc_code, spin=0):
+        """(omega, alpha, hyb): no range separation, a fraction of exact exchange."""
+        return 0.0, self.functional.exact_exchange, self.functional.exact_exchange

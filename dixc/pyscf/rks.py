@@ -1,0 +1,114 @@
+"""Closed-shell Kohn-Sham mean field of PySCF on a dixc functional.
+
+An ordinary `pyscf.dft.rks.RKS`: SCF, second-order SCF, density fitting, TDA/TDDFT (singlet and triplet), scanners and
+checkpoints are PySCF's own. Two things differ: the NumInt (`dixc.pyscf.numint`), and the response function, which
+comes from the same expansion of the functional that every derivative in dixc uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyscf.dft import rks
+
+from dixc.errors import UserError
+from dixc.functionals.base import Functional
+from dixc.functionals.registry import resolve
+from dixc.grassmann import Response, split_orbitals
+from dixc.grid import AOGrid
+from dixc.pyscf.numint import NumInt
+from dixc.xc import XCExpansion
+
+
+class RKS(rks.RKS):
+    """Restricted Kohn-Sham with a dixc functional.
+
+    Args:
+        mol: PySCF molecule with a closed shell.
+        xc: a `Functional`, a registry name, or the path of a model file (a registry name wins over a file).
+
+    Raises:
+        UserError: open shell, or `xc` is none of the above.
+    """
+
+    def __init__(self, mol, xc: Functional | str = "xcdiff"):
+        if mol.spin != 0:
+            raise UserError(f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}")
+        functional = xc if isinstance(xc, Functional) else resolve(str(xc))
+        super().__init__(mol, xc=getattr(functional, "name", type(functional).__name__.lower()))
+        self._numint = NumInt(functional)
+
+    @property
+    def functional(self) -> Functional:
+        """The functional that this mean field runs on."""
+        return self._numint.functional
+
+    def gen_response(
+        self, mo_coeff=None, mo_occ=None, singlet=None, hermi=0, max_memory=None, with_nlc=True
+    ) -> Callable[[NDArray], NDArray]:
+        """First-order change of the Fock matrix as a function of that of the density matrix, PySCF's contract.
+
+        Args:
+            singlet: None or True for singlet, False for triplet excitations.
+            hermi: symmetry of the density matrices to come: 1 symmetric, 0 none, 2 antisymmetric.
+        """
+        orbo, _ = self._orbitals(mo_coeff, mo_occ)
+        triplet = singlet is False
+        hybrid = self.functional.exact_exchange
+        if hermi != 2:
+            grid, expansion = self._numint.expansion(self.mol, self.grids, orbo, spin_resolved=triplet)
+
+        def vind(dm1: NDArray) -> NDArray:
+            dm1 = np.asarray(dm1)
+            v1 = np.zeros(dm1.shape)
+            if hermi != 2:
+                symmetric = (dm1 + dm1.swapaxes(-1, -2)) / 2
+                v1 += grid.potential_matrix(xc_response(grid, expansion, grid.density(symmetric)))
+                if not triplet:
+                    v1 += self.get_j(self.mol, dm1, hermi=hermi)
+            if hybrid:
+                v1 -= 0.5 * hybrid * self.get_k(self.mol, dm1, hermi=hermi)
+            return v1
+
+        return vind
+
+    def orbital_response(self, mo_coeff=None, mo_occ=None) -> Response:
+        """The singlet response on occupied orbitals, without nao x nao grid work (see `dixc.grassmann.Response`)."""
+        orbo, _ = self._orbitals(mo_coeff, mo_occ)
+        grid, expansion = self._numint.expansion(self.mol, self.grids, orbo)
+        return occupied_response(grid, expansion, orbo, self.get_jk, self.functional.exact_exchange)
+
+    def _orbitals(self, mo_coeff, mo_occ) -> tuple[NDArray, NDArray]:
+        mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
+        mo_occ = self.mo_occ if mo_occ is None else mo_occ
+        return split_orbitals(np.asarray(mo_coeff), mo_occ)
+
+
+def xc_response(grid: AOGrid, expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:
+    """Change of the XC potential rows (..., nvar, N) for a change rho1 (..., nvar, N) of the total density.
+
+    A spin-resolved expansion (ns = 2) gives the triplet response: rho1/2 is added to one spin and taken from the other.
+    """
+    if len(expansion.rho) == 1:
+        return expansion.product(rho1.unsqueeze(-3))[..., 0, :, :]
+    opposite = torch.stack([rho1, -rho1], dim=-3) / 2
+    return expansion.product(opposite)[..., 0, :, :]
+
+
+def occupied_response(
+    grid: AOGrid, expansion: XCExpansion, orbo: NDArray, get_jk: Callable, exact_exchange: float = 0.0
+) -> Response:
+    """Response on occupied orbitals from an XC expansion and a Coulomb builder `get_jk(dm=, hermi=, with_k=)`."""
+
+    def response(left: NDArray) -> NDArray:
+        v1 = xc_response(grid, expansion, grid.density_of_pairs(left, orbo))
+        half = left @ orbo.T
+        dm1 = half + half.transpose(0, 2, 1)
+        vj, vk = get_jk(dm=dm1, hermi=1, with_k=exact_exchange != 0)
+        coulomb = vj if exact_exchange == 0 else vj - 0.5 * exact_exchange * vk
+        return grid.potential_on_orbitals(v1, orbo) + coulomb @ orbo
+
+    return response

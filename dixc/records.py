@@ -1,0 +1,137 @@
+"""Reference records: what the reference stage knows of a molecule, in memory.
+
+Everything downstream starts from a `ReferenceRecord`: it rebuilds the molecule, the quadrature grid and mean fields
+with exactly the settings of the reference, so that model and reference never differ by a grid or a basis.
+Units: hartree, bohr, debye. Names of fields and HDF5 datasets are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dixc.store import open_chunk
+
+# names of datasets and their units
+UNITS = {
+    "atomic_numbers": "1",
+    "coords": "bohr",
+    "mo_coeff": "1",
+    "mo_occ": "1",
+    "mo_energy": "hartree",
+    "dm": "1",
+    "dipole": "debye",
+    "energies": "hartree",
+}
+ENERGY_NAMES = ("e_tot", "e_nuclear", "e_core", "e_coulomb", "e_xc", "e_exact_exchange")
+
+
+@dataclass
+class ReferenceRecord:
+    """A molecule with its converged reference.
+
+    Attributes:
+        coords: nuclei (natm, 3), bohr.
+        mo_coeff, mo_occ, mo_energy: canonical orbitals (nao, nmo), occupations, energies (hartree).
+        dm: density matrix (nao, nao).
+        dipole: (3,), debye.
+        e_tot: total energy, hartree.
+        settings: the config section `reference` that made it.
+    """
+
+    name: str
+    split: str
+    charge: int
+    atomic_numbers: NDArray
+    coords: NDArray
+    mo_coeff: NDArray
+    mo_occ: NDArray
+    mo_energy: NDArray
+    dm: NDArray
+    dipole: NDArray
+    e_tot: float
+    settings: dict
+
+    @property
+    def n_heavy(self) -> int:
+        return int((self.atomic_numbers > 1).sum())
+
+    @property
+    def n_electrons(self) -> int:
+        return int(self.atomic_numbers.sum()) - self.charge
+
+    @cached_property
+    def mol(self):
+        """PySCF molecule in the reference basis."""
+        from pyscf import gto
+
+        atoms = [(int(z), tuple(xyz)) for z, xyz in zip(self.atomic_numbers, self.coords, strict=True)]
+        return gto.M(atom=atoms, unit="bohr", basis=self.settings["basis"], charge=self.charge, verbose=0)
+
+    def grid(self, level: int | None = None):
+        """Built PySCF grid of the reference level, or of another one."""
+        from pyscf import dft
+
+        grids = dft.gen_grid.Grids(self.mol)
+        grids.level = self.settings["grid_level"] if level is None else level
+        return grids.build()
+
+    def mean_field(self, functional=None):
+        """Mean field on the reference basis and grid: the reference's own, or dixc's with a functional."""
+        if functional is None:
+            return reference_mean_field(self.mol, self.settings)
+        import dixc.pyscf
+
+        mf = dixc.pyscf.RKS(self.mol, xc=functional)
+        mf.grids.level = self.settings["grid_level"]
+        mf.small_rho_cutoff = 0
+        return mf
+
+    def with_orbitals(self, mf):
+        """`mf` holding the reference orbitals as if its kernel had run, grids built."""
+        mf.mo_coeff, mf.mo_occ, mf.mo_energy = self.mo_coeff, self.mo_occ, self.mo_energy
+        mf.e_tot, mf.converged = self.e_tot, True
+        if hasattr(mf, "grids") and mf.grids.coords is None:
+            mf.grids.build()
+        return mf
+
+
+def reference_mean_field(mol, settings: dict):
+    """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning."""
+    from pyscf import dft, scf
+
+    if settings["functional"].lower() == "hf":
+        mf = scf.RHF(mol)
+    else:
+        mf = dft.RKS(mol, xc=settings["functional"])
+        mf.grids.level = settings["grid_level"]
+        mf.small_rho_cutoff = 0
+    mf.conv_tol, mf.conv_tol_grad = settings["conv_tol"], settings["conv_tol_grad"]
+    mf.max_cycle = settings["max_cycle"]
+    return mf
+
+
+def record_from_group(group, settings: dict) -> ReferenceRecord:
+    """A record from a molecule's group of a reference chunk."""
+    arrays = {key: np.array(group[key]) for key in UNITS if key != "energies"}
+    attributes = group.attrs
+    return ReferenceRecord(
+        name=str(attributes["name"]),
+        split=str(attributes["split"]),
+        charge=int(attributes["charge"]),
+        e_tot=float(group["energies"][ENERGY_NAMES.index("e_tot")]),
+        settings=settings,
+        **arrays,
+    )
+
+
+def read_records(path: Path) -> list[ReferenceRecord]:
+    """All molecules of a reference chunk whose SCF converged, in the order of the chunk's names."""
+    with open_chunk(path, stage="reference") as chunk:
+        settings = json.loads(chunk.attrs["settings"])
+        return [record_from_group(g, settings) for g in chunk.values() if g.attrs["status"] == "ok"]

@@ -1,0 +1,1 @@
+"""What the report is made of: metrics and summary, comparisons in words, figures, HTML."""

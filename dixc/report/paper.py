@@ -1,0 +1,115 @@
+"""The figures of the paper (arXiv:2606.04279) beside those of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dixc.report.compare import Change, compare, functionals, number, signed_percent
+from dixc.report.metrics import BY_NAME, samples
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One of the paper's figures.
+
+    Attributes:
+        metric: ours, compared with `base` (percent) or, for savings, read as it is.
+        title: what the figure is about.
+        figure: in the paper's terms.
+        low, high: the same as a range of percent changes (negative: fewer, smaller).
+        loss: the loss it was claimed for, or None for both.
+    """
+
+    metric: str
+    title: str
+    figure: str
+    low: float
+    high: float
+    loss: str | None = None
+
+
+NONE = float("nan")
+CLAIMS = (
+    Claim("e_tot_mae_mEh", "Total-energy MAE, DI-Loss against energy and density supervision",
+          "−66 % (mean over 4 architectures)", -66.0, -66.0),
+    Claim("e_tot_mae_fit_mEh", "The same after a fit of per-element energies", "not reported", NONE, NONE),
+    Claim("e_rho_mEh", "E_rho, DI-Loss against energy and density supervision",
+          "1.2 → 0.8 mEh, that is −33 % (mean over architectures)", -100 / 3, -100 / 3),
+    Claim("warmstart_cycles_saved_percent", "Iterations of the hybrid's SCF from the distilled density, against "
+          "the default guess", "up to −50 %", -50.0, 0.0),
+    Claim("tddft_mae_eV", "TDDFT: MAE of excitation energies of XCdiff with Hessian supervision",
+          "−19 to −35 %", -35.0, -19.0, "hess"),
+)  # fmt: skip
+DERIVATIVE_LOSSES = ("grad", "hess")
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our figure for a claim and functional: percent (negative: fewer, smaller) and the words of the table."""
+
+    claim: Claim
+    model: str
+    loss: str
+    percent: float
+    words: str
+    verdict: str
+
+
+def ours(config, tables: dict[str, pd.DataFrame]) -> list[Ours]:
+    """Every claim beside every model and loss of the run that has data for it."""
+    found = []
+    learned = [one for one in functionals(config, tables) if one[1] != "none"]
+    for claim in CLAIMS:
+        for model, loss in learned:
+            if BY_NAME[claim.metric].against_minao:
+                found.append(_saving(claim, tables, model, loss))
+            elif loss in DERIVATIVE_LOSSES and claim.loss in (None, loss):
+                change = compare(tables, claim.metric, (model, loss), (model, "base"))
+                found.append(change and _changed(claim, model, loss, change))
+    present = [one for one in found if one]
+    return present + _model_means(present)
+
+
+def _model_means(found: list[Ours]) -> list[Ours]:
+    """The mean over models for every claim and loss that has more than one, as the paper averages."""
+    means = []
+    for claim in CLAIMS:
+        for loss in dict.fromkeys(one.loss for one in found if one.claim is claim):
+            percents = [one.percent for one in found if one.claim is claim and one.loss == loss]
+            if len(percents) > 1:
+                mean = sum(percents) / len(percents)
+                words = f"{signed_percent(mean)} on average"
+                means.append(Ours(claim, f"mean of {len(percents)} models", loss, mean, words, ""))
+    return means
+
+
+def _changed(claim: Claim, model: str, loss: str, change: Change) -> Ours:
+    unit = BY_NAME[claim.metric].unit
+    words = (
+        f"{signed_percent(change.percent)} ({number(change.against)} → {number(change.value)} {unit}, "
+        f"better on {change.n_better} of {change.n} molecules)"
+    )
+    return Ours(claim, model, loss, change.percent, words, change.verdict)
+
+
+def _saving(claim: Claim, tables: dict[str, pd.DataFrame], model: str, loss: str) -> Ours | None:
+    """Iterations saved against minao: mean and best molecule; the builds (all of them) in the words as well."""
+    used = _used(tables, claim.metric, model, loss)
+    if used.empty:
+        return None
+    saved = used.groupby("seed").mean().mean()
+    built = _used(tables, "warmstart_builds_saved_percent", model, loss).groupby("seed").mean().mean()
+    words = (
+        f"{signed_percent(-saved)} on average, {signed_percent(-used.max())} at best "
+        f"({used.index.nunique('molecule')} molecules); all Fock builds {signed_percent(-built)} on average"
+    )
+    return Ours(claim, model, loss, -saved, words, "")
+
+
+def _used(tables: dict[str, pd.DataFrame], metric: str, model: str, loss: str) -> pd.Series:
+    """Used test values of a metric, index (seed, molecule)."""
+    rows = samples(BY_NAME[metric], tables)
+    mine = (rows["model"] == model) & (rows["loss"] == loss) & (rows["split"] == "test") & rows["used"]
+    return rows[mine].set_index(["seed", "molecule"])["value"]

@@ -1,0 +1,204 @@
+"""Sections of the report as plain data: rows of words and numbers for the template, no HTML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from dixc.report import narrative, paper
+from dixc.report.compare import Functional, functionals, label, number, signed_percent
+from dixc.report.metrics import BY_NAME, METRICS
+from dixc.report.narrative import best
+from dixc.report.plots_training import cost
+
+HEADLINE = (
+    "e_tot_mae_mEh", "e_tot_mae_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density", "scf_cycles",
+    "warmstart_fock_builds_density", "warmstart_builds_saved_percent", "warmstart_fock_builds_accelerate",
+    "accelerate_builds_saved_percent", "tddft_mae_eV", "tddft_overlap_mae_eV", "tda_mae_eV",
+)  # fmt: skip
+MOST_ROWS = 2000
+
+Tables = dict[str, pd.DataFrame]
+
+
+def facts(config, tables: Tables) -> list[tuple[str, str]]:
+    """What was done: a name and a few words each."""
+    reference, training = config.reference, config.training
+    scf = tables["scf"]
+    splits = []
+    for split in ("train", "validation", "test"):
+        rows = scf[scf["split"] == split].drop_duplicates("molecule")
+        sizes = rows["n_heavy"].dropna().astype(int)
+        span = f" with {sizes.min()} to {sizes.max()} heavy atoms" if len(sizes) else ""
+        splits.append(f"{len(rows)} {split}{span}" if len(rows) else f"no {split} molecules in the tables")
+    return [
+        ("Molecules", "; ".join(splits)),
+        ("Reference", f"{reference.functional.upper()}/{reference.basis}, grid level {reference.grid_level}"),
+        ("Learned", f"{', '.join(model.name for model in config.models) or 'none'}; losses "
+                    f"{', '.join(training.losses)}; seeds {', '.join(map(str, training.seeds))}; {training.steps} "
+                    "optimizer steps each, all from the same pre-fitted start"),
+        ("Baselines", ", ".join(config.evaluation.baselines) or "none"),
+        ("Measured", "self-consistent solutions of every functional on molecules it was not trained on, against "
+                     "the reference"),
+    ]  # fmt: skip
+
+
+def headline(config, summary: pd.DataFrame, tables: Tables) -> dict[str, Any]:
+    """The table of test metrics: columns with label and unit, a row a functional, best values marked."""
+    test = summary[summary["split"] == "test"]
+    shown = [name for name in HEADLINE if (test["metric"] == name).any()]
+    chosen = functionals(config, tables)
+    winners = {name: best(summary, name, chosen) for name in shown}
+    values = {(row.model, row.loss, row.metric): row for row in test.itertuples()}
+    rows = []
+    for one in chosen:
+        cells = [_cell(values.get((*one, name)), one in winners[name]) for name in shown]
+        rows.append({"name": label(one), "key": one[0] if one[1] == "none" else one[1],
+                     "converged": _converged(tables["scf"], one), "cells": cells})  # fmt: skip
+    return {"columns": [BY_NAME[name] for name in shown], "rows": rows, "minao": _minao_words(test)}
+
+
+def _cell(row: Any, winner: bool) -> dict[str, Any]:
+    if row is None:
+        return {"text": "–", "best": False, "spread": "", "failed": 0}
+    spread = number(row.spread, 2) if pd.notna(row.spread) else ""
+    return {"text": number(row.value), "best": winner, "spread": spread, "failed": int(row.n_failed)}
+
+
+def _converged(scf: pd.DataFrame, one: Functional) -> str:
+    rows = scf[(scf["model"] == one[0]) & (scf["loss"] == one[1]) & (scf["split"] == "test")]
+    return f"{int(rows['converged'].sum())} / {len(rows)}" if len(rows) else "–"
+
+
+def _minao_words(test: pd.DataFrame) -> str:
+    """The reference functional from the default guess, in words; empty if it was not run."""
+    rows = test[test["metric"].isin(["warmstart_fock_builds_minao", "warmstart_cycles_minao"])].set_index(
+        "metric"
+    )
+    if rows.empty:
+        return ""
+    words = [f"{number(row.value)} {BY_NAME[name].unit}" for name, row in rows.iterrows()]
+    return f"{rows['model'].iloc[0]} from the default guess (minao) needs {' and '.join(words)} on average."
+
+
+def terms(config, tables: Tables) -> dict[str, Any]:
+    """What each loss term did: a row a metric, a column a step, per model; and the sentences about them."""
+    found = narrative.steps(config, tables)
+    blocks = []
+    for model in dict.fromkeys(step.model for step in found):
+        steps = [step for step in found if step.model == model]
+        rows = []
+        for metric in narrative.JUDGED:
+            cells = [next((one for one in step.changes if one.metric == metric), None) for step in steps]
+            if any(cells):
+                rows.append({"label": BY_NAME[metric].label, "cells": [_change_cell(cell) for cell in cells]})
+        details = [
+            narrative.change_sentence(change, step.new, step.old)
+            for step in steps if step.old == "base" for change in step.changes
+        ]  # fmt: skip
+        blocks.append(
+            {"model": model, "columns": [step.title for step in steps], "rows": rows, "details": details}
+        )
+    return {"blocks": blocks, "sentences": [narrative.step_sentence(step) for step in found]}
+
+
+def _change_cell(change) -> dict[str, str]:
+    if change is None:
+        return {"percent": "–", "verdict": "", "count": "", "kind": ""}
+    spread = f" ± {number(change.spread, 2)}" if pd.notna(change.spread) else ""
+    return {
+        "percent": signed_percent(change.percent) + spread,
+        "verdict": change.verdict,
+        "count": f"better on {change.n_better} of {change.n}",
+        "kind": change.verdict.replace(" ", "-"),
+    }
+
+
+def paper_rows(config, tables: Tables) -> list[dict[str, Any]]:
+    """The paper's figures, each with ours."""
+    found = paper.ours(config, tables)
+    return [
+        {"title": claim.title, "figure": claim.figure,
+         "ours": [{"who": f"{one.model} {one.loss}", "words": one.words, "verdict": one.verdict,
+                   "kind": one.verdict.replace(" ", "-")} for one in found if one.claim is claim]}
+        for claim in paper.CLAIMS
+    ]  # fmt: skip
+
+
+def failures(tables: Tables, logs: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Unconverged molecules by table, functional and split, counted and named; training steps that were skipped."""
+    rows = []
+    for name, table in tables.items():
+        bad = table[~table["converged"]]
+        for (model, loss, split), group in bad.groupby(["model", "loss", "split"], sort=False):
+            everything = table[
+                (table["model"] == model) & (table["loss"] == loss) & (table["split"] == split)
+            ]
+            total = len(everything.drop_duplicates(["seed", "molecule"]))
+            names = group.drop_duplicates(["seed", "molecule"])
+            several = everything["seed"].nunique() > 1
+            words = [
+                f"{row.molecule} (seed {row.seed})" if several else row.molecule for row in names.itertuples()
+            ]
+            rows.append({"where": name, "who": label((model, loss)), "split": split,
+                         "count": f"{len(names)} of {total}", "names": ", ".join(words[:50])
+                         + (f" and {len(words) - 50} more" if len(words) > 50 else "")})  # fmt: skip
+    for name, log in logs.items():
+        skipped = int(log["skipped"].sum()) if "skipped" in log else 0
+        if skipped:
+            rows.append({"where": "training", "who": name, "split": "train", "count": f"{skipped} of {len(log)}",
+                         "names": "optimizer steps without a converged SCF or a finite gradient"})  # fmt: skip
+    return rows
+
+
+def training_cost(logs: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """Steps and wall-clock of every training, and in words whether steps are equal."""
+    table = cost(logs)
+    steps = sorted({int(value) for value in table["steps"].dropna()})
+    if not steps:
+        words = ""
+    elif len(steps) == 1:
+        words = f"All trainings took the same number of steps, {steps[0]}."
+    else:
+        words = f"The trainings took different numbers of steps: {', '.join(map(str, steps))}."
+    base = table[table["loss"] == "base"].groupby("model")["wall_s"].mean()
+    rows = [
+        {"name": f"{row.model} {row.loss}", "seed": row.seed, "steps": number(row.steps, 6),
+         "wall": number(row.wall_s), "each": number(row.ms_per_step),
+         "ratio": number(row.wall_s / base[row.model], 2) if row.model in base else "–"}
+        for row in table.itertuples()
+    ]  # fmt: skip
+    return {"words": words, "rows": rows}
+
+
+def full_tables(tables: Tables, summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every row of every table (up to MOST_ROWS each, test molecules first), as words."""
+    result = []
+    for name, table in {"summary": summary, **tables}.items():
+        first = table.sort_values("split", key=lambda split: split != "test", kind="stable").head(MOST_ROWS)
+        rows = [[_word(value) for value in row] for row in first.itertuples(index=False)]
+        note = (
+            f"The first {len(first)} of {len(table)} rows; all are in tables/{name}.csv."
+            if len(first) < len(table)
+            else ""
+        )
+        result.append({"name": name, "columns": list(table), "rows": rows, "note": note, "count": len(table)})
+    return result
+
+
+def _word(value: Any) -> str:
+    if value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return "–"
+    return number(value, 4) if isinstance(value, float) else str(value)
+
+
+def glossary(config) -> dict[str, list[tuple[str, str]]]:
+    """One sentence for each metric and loss."""
+    metrics = [
+        (f"{metric.label} ({metric.unit})", metric.meaning) for metric in METRICS if metric.name in HEADLINE
+    ]
+    losses = [
+        (loss, narrative.LOSS_WORDS[loss]) for loss in config.training.losses if loss in narrative.LOSS_WORDS
+    ]
+    return {"metrics": metrics, "losses": losses}

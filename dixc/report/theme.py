@@ -1,0 +1,110 @@
+"""Colours, markers and saving of the report's figures. No pyplot: nothing global is touched, no display is needed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dixc.report.compare import Functional
+
+# Okabe and Ito's palette, told apart with any colour vision; each name keeps its colour in every figure
+COLOURS = {"pbe": "#8C8C8C", "r2scan": "#CC79A7", "base": "#E69F00", "grad": "#009E73", "hess": "#0072B2"}
+MARKERS = {"pbe": "v", "r2scan": "^", "base": "o", "grad": "s", "hess": "D"}
+OTHER_COLOURS = ("#56B4E9", "#D55E00", "#F0E442")
+OTHER_MARKERS = ("P", "X", "*")
+REFERENCE = "#000000"
+PAPER = "#BBBBBB"
+STYLE = {
+    "svg.hashsalt": "dixc", "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10,
+    "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.7,
+    "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 150,
+}  # fmt: skip
+# above this number a cloud of dots is stored as an image, or the file would grow without bound
+MANY_DOTS = 1500
+
+
+def key(functional: Functional) -> str:
+    """What colour and marker hang on: the loss, or the baseline's name."""
+    return functional[0] if functional[1] == "none" else functional[1]
+
+
+def colour(functional: Functional) -> str:
+    name = key(functional)
+    return COLOURS.get(name) or OTHER_COLOURS[sum(map(ord, name)) % len(OTHER_COLOURS)]
+
+
+def marker(functional: Functional) -> str:
+    name = key(functional)
+    return MARKERS.get(name) or OTHER_MARKERS[sum(map(ord, name)) % len(OTHER_MARKERS)]
+
+
+def plain(text: str) -> str:
+    """Text without matplotlib's own mathematics: a dollar in a molecule's name is a dollar."""
+    return str(text).replace("$", r"\$")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The report's settings of matplotlib, for the time of the block."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def figure(
+    rows: int, columns: int, width: float, height: float, **options: object
+) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of axes, (rows, columns); sizes in inches."""
+    result = Figure(figsize=(width, height), layout="constrained")
+    return result, result.subplots(rows, columns, squeeze=False, **options)
+
+
+def empty(words: str) -> Figure:
+    """A figure that says why there is nothing to see."""
+    result = Figure(figsize=(8, 1.2), layout="constrained")
+    result.text(0.5, 0.5, words, ha="center", va="center", color="#555555")
+    return result
+
+
+def to_svg(result: Figure) -> str:
+    """SVG text of a figure, the same for the same data (no date, no random ids)."""
+    stream = io.StringIO()
+    result.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def drawn(make: Callable[..., Figure | None], *data: object, nothing: str) -> str:
+    """SVG of `make(*data)`, or of a note that says what is missing if it returns None."""
+    with style():
+        return to_svg(make(*data) or empty(nothing))
+
+
+def dots(
+    axes: Axes, x: Sequence[float], y: Sequence[float], functional: Functional, **options: object
+) -> None:
+    """A cloud of single values in a functional's colour and marker."""
+    settings = {"s": 16, "alpha": 0.55, "linewidths": 0.0, "rasterized": len(x) > MANY_DOTS} | options
+    axes.scatter(x, y, color=colour(functional), marker=marker(functional), **settings)
+
+
+def jitter(count: int, width: float) -> np.ndarray:
+    """Fixed offsets in [-width, width] that keep dots apart; the same at every run."""
+    golden = 0.6180339887498949
+    return width * (2 * ((np.arange(count) * golden) % 1.0) - 1)
+
+
+def log_if_wide(axes: Axes, which: str, values: np.ndarray) -> np.ndarray:
+    """Use a log axis if positive values span more than a factor of 8; values at or below 0 go to its lower edge."""
+    positive = values[values > 0]
+    if not len(positive) or positive.max() / positive.min() < 8:
+        return values
+    getattr(axes, f"set_{which}scale")("log")
+    return np.maximum(values, positive.min() / 2)

@@ -1,0 +1,100 @@
+"""Derivative stage: Hessian of the reference energy and its excitation energies, molecule by molecule.
+
+Training and validation molecules get dense A+B and A-B below `derivatives.max_dense_pairs` pairs, products with fixed
+probes above it. All molecules get the lowest singlets by full TDDFT and in the Tamm-Dancoff approximation; where the
+matrices are dense, all excitation energies come for free and are kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dixc.excitations import Excitations, ResponseSolver, Window, dense_matrices, matrix_sqrt, solve_dense
+from dixc.grassmann import OrbitalRotations
+from dixc.provenance import file_hash, hash_of
+from dixc.records import ReferenceRecord, read_records
+from dixc.store import ChunkWriter
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+METHODS = ("tddft", "tda")
+UNITS = {
+    "a_plus_b": "hartree",
+    "a_minus_b": "hartree",
+    "probes": "1",
+    "hessian_probes": "hartree",
+    "all_excitations": "hartree",
+    "tddft_energies": "hartree",
+    "tda_energies": "hartree",
+    "tddft_amplitudes": "1",
+    "tda_amplitudes": "1",
+}
+
+
+def run(reference: Path, config: Config, out: Path) -> None:
+    """Write the derivative chunk that belongs to a reference chunk."""
+    settings = config.derivatives.model_dump()
+    records = read_records(reference)
+    key = hash_of([settings, file_hash(reference)])
+    writer = ChunkWriter(out, stage="derivatives", settings=settings, key=key)
+    for record in tqdm(records, desc=f"derivatives {out.stem}", unit="mol", disable=None):
+        if not writer.has(record.name):
+            attributes = {"split": record.split, "n_heavy": record.n_heavy}
+            writer.write(record.name, compute(record, settings), attributes, UNITS)
+    writer.finish(0.0)
+
+
+def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
+    """Datasets of one molecule (names and units in `UNITS`); pairs are ordered as kappa, (a, i) with i fastest."""
+    mf = record.with_orbitals(record.mean_field())
+    supervised = record.split != "test"
+    size = Window.of(mf).differences.size
+    dense = size <= settings["max_dense_pairs"]
+    arrays: dict[str, NDArray] = {}
+    if dense:
+        plus, minus = dense_matrices(mf)
+        shape = Window.of(mf).differences.shape
+        root = matrix_sqrt(minus)
+        arrays["all_excitations"] = np.sqrt(np.linalg.eigvalsh(root @ plus @ root))
+        if supervised:
+            arrays |= {"a_plus_b": pack(plus), "a_minus_b": pack(minus)}
+        for method in METHODS:
+            arrays |= _named(method, solve_dense(plus, minus, shape, settings["n_states"], method))
+        return arrays
+    if supervised:
+        arrays |= _probe_products(record, mf, settings)
+    solver = ResponseSolver(mf)
+    for method in METHODS:
+        arrays |= _named(method, solver.solve(settings["n_states"], method, conv_tol=3e-4))
+    return arrays
+
+
+def pack(matrix: NDArray) -> NDArray:
+    """Lower triangle of a symmetric matrix in float32."""
+    return matrix[np.tril_indices(len(matrix))].astype(np.float32)
+
+
+def unpack(triangle: NDArray) -> NDArray:
+    """The symmetric float64 matrix whose lower triangle `pack` made."""
+    size = int((np.sqrt(8 * len(triangle) + 1) - 1) / 2)
+    matrix = np.zeros((size, size))
+    matrix[np.tril_indices(size)] = triangle
+    return matrix + np.tril(matrix, -1).T
+
+
+def _named(method: str, found: Excitations) -> dict[str, NDArray]:
+    return {f"{method}_energies": found.energies, f"{method}_amplitudes": found.amplitudes}
+
+
+def _probe_products(record: ReferenceRecord, mf, settings: dict) -> dict[str, NDArray]:
+    """Random probes D^-1/2 z and their Hessian products, D the diagonal of orbital-energy differences times 4."""
+    rng = np.random.default_rng([settings["seed"], *record.name.encode()])
+    differences = Window.of(mf).differences
+    probes = rng.standard_normal((settings["n_probes"], *differences.shape)) / np.sqrt(4 * differences)
+    return {"probes": probes, "hessian_probes": OrbitalRotations(mf).hvp(probes)}

@@ -1,0 +1,104 @@
+"""Evaluation stage: SCF with a functional from PySCF's default guess, and its errors against the reference.
+
+All metrics are taken at the functional's own density P*. E_rho = E_ref[P*] - E_ref[P_ref] >= 0 is the density error
+measured by the reference method itself.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dixc.functionals import registry
+from dixc.functionals.base import Functional
+from dixc.grid import AOGrid
+from dixc.provenance import file_hash, hash_of
+from dixc.records import ReferenceRecord, read_records
+from dixc.store import ChunkWriter
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"}
+
+
+def label(functional: Functional, name: str) -> dict[str, str | int]:
+    """The columns model, loss, seed of a functional given by registry name or model file."""
+    metadata = getattr(functional, "metadata", None) or {}
+    return {
+        "model": metadata.get("model", name),
+        "loss": metadata.get("loss", "none"),
+        "seed": int(metadata.get("seed", 0)),
+    }
+
+
+def run(functional: str, config: Config, reference: Path, out: Path) -> None:
+    """Write the SCF chunk of a functional (registry name or model file) for a reference chunk."""
+    settings = config.evaluation.scf.model_dump()
+    xc = registry.resolve(functional)
+    source = file_hash(Path(functional)) if Path(functional).is_file() else functional
+    key = hash_of([settings, source, file_hash(reference)])
+    tags = label(xc, functional)
+    writer = ChunkWriter(out, stage="scf", settings=settings, key=key, attributes=tags)
+    for record in tqdm(read_records(reference), desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None):
+        if not writer.has(record.name):
+            arrays, attributes = evaluate(record, xc, settings)
+            writer.write(record.name, arrays, attributes | {"split": record.split}, UNITS)
+    writer.finish(1.0)
+
+
+def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[dict[str, NDArray], dict]:
+    """Orbitals and metrics of one molecule; metrics of an unconverged SCF are kept beside converged = False."""
+    mf = record.mean_field(xc)
+    mf.conv_tol, mf.max_cycle = settings["conv_tol"], settings["max_cycle"]
+    builds = count_fock_builds(mf)
+    start = time.perf_counter()
+    mf.kernel()
+    wall_s = time.perf_counter() - start
+    dm = mf.make_rdm1()
+    reference = record.mean_field()
+    attributes = {
+        "n_heavy": record.n_heavy,
+        "converged": bool(mf.converged),
+        "cycles": int(mf.cycles),
+        "fock_builds": builds.count,
+        "wall_s": wall_s,
+        "e_tot_error_mEh": 1000 * (mf.e_tot - record.e_tot),
+        "e_rho_mEh": 1000 * (reference.energy_tot(dm=dm) - record.e_tot),
+        "dipole_error_debye": float(np.linalg.norm(mf.dip_moment(unit="Debye", verbose=0) - record.dipole)),
+        "l2_density": _l2_density(record, dm),
+    }
+    arrays = {
+        "atomic_numbers": record.atomic_numbers,
+        "mo_coeff": mf.mo_coeff,
+        "mo_occ": mf.mo_occ,
+        "mo_energy": mf.mo_energy,
+    }
+    return arrays, attributes
+
+
+def _l2_density(record: ReferenceRecord, dm: NDArray) -> float:
+    """sqrt(int (rho - rho_ref)^2) / N_electrons on the reference grid, bohr^-3/2."""
+    points = record.grid()
+    grid = AOGrid(record.mol, points.coords, points.weights, "LDA", max_cache_mb=0)
+    difference = grid.density(dm - record.dm)[0]
+    return float((grid.points.weights @ difference**2).sqrt()) / record.n_electrons
+
+
+class count_fock_builds:  # noqa: N801  (used as a verb)
+    """Counts every Fock build of a mean field, inside and outside of PySCF's iteration counter."""
+
+    def __init__(self, mf):
+        self.count = 0
+        get_veff = mf.get_veff
+
+        def counted(*args, **kwargs):
+            self.count += 1
+            return get_veff(*args, **kwargs)
+
+        mf.get_veff = counted

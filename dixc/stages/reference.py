@@ -1,0 +1,75 @@
+"""Reference stage: converged hybrid SCF of each molecule of a chunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from dixc.molecules import Molecule, read_xyz
+from dixc.provenance import file_hash, hash_of
+from dixc.records import ENERGY_NAMES, UNITS, reference_mean_field
+from dixc.store import ChunkWriter
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+
+def run(molecules: Path, config: Config, out: Path) -> None:
+    """Write the reference chunk of an xyz file; molecules that fail are recorded with their reason.
+
+    Raises:
+        UserError: broken input, or more failures than `reference.max_failed_fraction`.
+    """
+    settings = config.reference.model_dump()
+    listed = read_xyz(molecules)
+    key = hash_of([settings, file_hash(molecules)])
+    writer = ChunkWriter(out, stage="reference", settings=settings, key=key)
+    for molecule in tqdm(listed, desc=f"reference {out.stem}", unit="mol", disable=None):
+        if not writer.has(molecule.name):
+            _compute(molecule, settings, writer)
+    writer.finish(settings["max_failed_fraction"])
+
+
+def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
+    attributes = {
+        "split": molecule.split,
+        "charge": molecule.charge,
+        "formula": molecule.formula,
+        "n_heavy": molecule.n_heavy,
+    }
+    mf = reference_mean_field(molecule.to_pyscf(settings["basis"]), settings)
+    mf.kernel()
+    if not mf.converged:
+        reason = f"{settings['functional']} SCF not converged in {settings['max_cycle']} cycles"
+        writer.fail(molecule.name, reason, attributes)
+        return
+    dm = mf.make_rdm1()
+    arrays = {
+        "atomic_numbers": mf.mol.atom_charges(),
+        "coords": mf.mol.atom_coords(),
+        "mo_coeff": mf.mo_coeff,
+        "mo_occ": mf.mo_occ,
+        "mo_energy": mf.mo_energy,
+        "dm": dm,
+        "dipole": mf.dip_moment(unit="Debye", verbose=0),
+        "energies": _energy_components(mf, dm),
+    }
+    attributes |= {"cycles": mf.cycles, "energy_names": " ".join(ENERGY_NAMES)}
+    writer.write(molecule.name, arrays, attributes, UNITS)
+
+
+def _energy_components(mf, dm: np.ndarray) -> np.ndarray:
+    """Energies in the order of `ENERGY_NAMES`; e_xc is the semilocal part alone."""
+    from dixc.excitations import exchange_fraction
+
+    hybrid = exchange_fraction(mf)
+    vj, vk = mf.get_jk(dm=dm)
+    e_coulomb = 0.5 * np.einsum("ij,ji", dm, vj)
+    e_exchange = -0.25 * hybrid * np.einsum("ij,ji", dm, vk)
+    e_core = np.einsum("ij,ji", dm, mf.get_hcore())
+    e_nuclear = mf.energy_nuc()
+    e_xc = mf.e_tot - e_nuclear - e_core - e_coulomb - e_exchange
+    return np.array([mf.e_tot, e_nuclear, e_core, e_coulomb, e_xc, e_exchange])

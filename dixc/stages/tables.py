@@ -1,0 +1,228 @@
+"""Merge the parts of a run into its tables: scf.csv, warmstart.csv, tddft.csv and summary.csv.
+
+The SCF parts are HDF5 chunks, one a functional and chunk of molecules; the other two come as CSV parts that
+already have the final columns. Every molecule keeps its row, with `converged` False if anything failed. Two
+things are made here: the energy error after a fit of per-element energies, and the summary
+(`dixc.report.metrics`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dixc.errors import UserError
+from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, floats, sort_rows, summarise
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+HEAD = [*KEYS, "n_heavy", "converged"]
+COLUMNS = {
+    "scf": [*HEAD, "e_tot_error_mEh", "e_tot_error_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density",
+            "cycles", "wall_s"],
+    "warmstart": [*HEAD, "guess", "cycles", "hybrid_fock_builds", "cheap_fock_builds", "wall_s",
+                  "wall_total_s", "e_diff_Eh"],
+    "tddft": [*HEAD, "method", "state", "excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"],
+    "summary": SUMMARY_COLUMNS,
+}  # fmt: skip
+# what tells two rows of a table apart
+IDENTITY = {"scf": KEYS, "warmstart": [*KEYS, "guess"], "tddft": [*KEYS, "method", "state"],
+            "summary": ["model", "loss", "split", "metric"]}  # fmt: skip
+TEXT = {"model", "loss", "split", "molecule", "guess", "method", "metric"}
+INTEGERS = {"seed", "n_heavy", "cycles", "hybrid_fock_builds", "cheap_fock_builds", "state", "n", "n_failed"}
+TRUTH = {"True": True, "False": False}
+Paths = Sequence[Path]
+
+
+def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -> None:
+    """Merge all parts and write the four tables into `out`.
+
+    Args:
+        config: the run's config; its settings are not needed here, the parts carry their own names.
+        scf: chunk files of stage "scf".
+        warmstart, tddft: CSV parts.
+        out: folder of the tables.
+
+    Raises:
+        UserError: a part is missing, damaged, of another kind, or tells of the same molecule as another part.
+    """
+    del config
+    tables = merge(scf, warmstart, tddft)
+    tables["summary"] = summarise(tables)
+    write_tables(tables, out)
+
+
+def merge(scf: Paths, warmstart: Paths, tddft: Paths) -> dict[str, pd.DataFrame]:
+    """The three tables of all parts, sorted."""
+    return {
+        "scf": _gather("scf", scf, read_chunk),
+        "warmstart": _gather("warmstart", warmstart, lambda path: read_table(path, "warmstart")),
+        "tddft": _gather("tddft", tddft, lambda path: read_table(path, "tddft")),
+    }
+
+
+def _gather(name: str, paths: Paths, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate parts, refuse repeated rows, fit energies (which needs all training molecules), sort."""
+    parts = [(Path(path), read(Path(path))) for path in paths]
+    filled = [part for _, part in parts if len(part)]
+    if not filled:
+        return as_types(pd.DataFrame(columns=COLUMNS[name]), name)
+    table = pd.concat(filled, ignore_index=True)
+    repeated = table.duplicated(IDENTITY[name])
+    if repeated.any():
+        first = table.loc[repeated.idxmax(), IDENTITY[name]]
+        files = [str(path) for path, part in parts if (part[KEYS] == first[KEYS]).all(axis=1).any()]
+        words = ", ".join(f"{key} {value}" for key, value in first.items())
+        raise UserError(f"{' and '.join(files)}: the same row twice in table {name} ({words})")
+    if name == "scf":
+        table["e_tot_error_fit_mEh"] = fitted_errors(table, element_counts(table.pop("atomic_numbers")))
+    return sort_rows(as_types(table[COLUMNS[name]], name))
+
+
+def read_chunk(path: Path) -> pd.DataFrame:
+    """Rows of an scf chunk: scf.csv's columns but for the fit, and `atomic_numbers` (empty if unknown)."""
+    from dixc.store import open_chunk
+
+    rows = []
+    with open_chunk(path, stage="scf") as chunk:
+        root = {key: _attribute(chunk, key, path) for key in ("model", "loss", "seed")}
+        for key, group in chunk.items():
+            where = f"{path}: {key}"
+            ok = _attribute(group, "status", where) == "ok"
+            row = dict(root, molecule=str(group.attrs.get("name", key)))
+            row["split"] = str(group.attrs.get("split", chunk.attrs.get("split", "")))
+            row["converged"] = bool(ok and group.attrs.get("converged", False))
+            for column in ("n_heavy", *COLUMNS["scf"][7:]):
+                if column != "e_tot_error_fit_mEh":
+                    # a molecule that failed may lack anything; one that did not must have every metric
+                    default = np.nan if not ok else None
+                    row[column] = float(_attribute(group, column, where, default))
+            known = "atomic_numbers" in group
+            if ok and not known:
+                raise UserError(f"{where}: no dataset atomic_numbers")
+            row["atomic_numbers"] = tuple(int(z) for z in group["atomic_numbers"][()]) if known else ()
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _attribute(node: Any, name: str, where: Path | str, default: object = None) -> Any:
+    """An HDF5 attribute; UserError if it is absent and has no default."""
+    value = node.attrs.get(name, default)
+    if value is None:
+        raise UserError(f"{where}: no attribute {name}")
+    return value
+
+
+def read_table(path: Path, name: str) -> pd.DataFrame:
+    """Read a CSV table or part with exactly the columns of table `name` (scf, warmstart, tddft or summary).
+
+    Raises:
+        UserError: no such file, other columns, or something that is not a number where one belongs.
+    """
+    path, wanted = Path(path), COLUMNS[name]
+    numbers = [column for column in wanted if column not in TEXT | {"converged"}]
+    try:
+        table = pd.read_csv(
+            path, keep_default_na=False, na_values={column: ["", "nan", "NaN"] for column in numbers},
+            dtype=dict.fromkeys([*TEXT, "converged"], str), float_precision="round_trip",
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
+    missing = [column for column in wanted if column not in table]
+    unknown = [column for column in table if column not in wanted]
+    for words, columns in (("no column", missing), ("unknown column", unknown)):
+        if columns:
+            raise UserError(f"{path}: {words} {', '.join(columns)} (a {name} table has {', '.join(wanted)})")
+    return as_types(table[wanted], name, path)
+
+
+def as_types(table: pd.DataFrame, name: str, path: Path | None = None) -> pd.DataFrame:
+    """Give each column its type: text, whole numbers that may be missing (Int64), bool, or float64."""
+    where = path or f"table {name}"
+    result = {}
+    for column in COLUMNS[name]:
+        values = table[column]
+        try:
+            if column in TEXT:
+                result[column] = values.astype(str)
+            elif column == "converged":
+                result[column] = values.map(lambda value: TRUTH[str(value)]).astype(bool)
+            else:
+                number = pd.to_numeric(values).astype("float64")
+                result[column] = number.astype("Int64") if column in INTEGERS else number
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{where}: column {column}: {error} is not what belongs there") from None
+    return pd.DataFrame(result, columns=COLUMNS[name])
+
+
+def element_counts(atomic_numbers: pd.Series) -> pd.DataFrame:
+    """Atoms of each element: a row a molecule (index kept), a column an atomic number that occurs."""
+    elements = sorted({z for numbers in atomic_numbers for z in numbers})
+    counts = [[numbers.count(z) for z in elements] for numbers in atomic_numbers]
+    return pd.DataFrame(counts, index=atomic_numbers.index, columns=elements, dtype=float)
+
+
+def fit_elements(errors: NDArray, counts: NDArray) -> NDArray:
+    """Per-element energies c with errors ~ counts @ c, least squares of least norm, no intercept.
+
+    Args:
+        errors: (n_molecules,), mEh.
+        counts: (n_molecules, n_elements).
+    """
+    return np.linalg.lstsq(counts, errors, rcond=None)[0]
+
+
+def fitted_errors(scf: pd.DataFrame, counts: pd.DataFrame) -> pd.Series:
+    """Energy errors (mEh) less per-element energies, which are fitted on the converged training molecules.
+
+    One fit for each (model, loss, seed), used for all its splits. NaN for molecules with an element that no
+    such training molecule has, and for all where there is none.
+
+    Args:
+        scf: rows with the keys, `converged` and `e_tot_error_mEh`.
+        counts: as of `element_counts`, same index.
+    """
+    result = pd.Series(np.nan, index=scf.index)
+    for _, rows in scf.groupby(["model", "loss", "seed"]):
+        errors = pd.Series(floats(rows["e_tot_error_mEh"]), index=rows.index)
+        train = rows.index[(rows["split"] == "train") & rows["converged"] & np.isfinite(errors)]
+        if not len(train):
+            continue
+        present = counts.loc[train].sum() > 0
+        used = counts.loc[rows.index, present]
+        energies = fit_elements(errors[train].to_numpy(), used.loc[train].to_numpy())
+        known = counts.loc[rows.index, ~present].sum(axis=1) == 0
+        result[rows.index] = (errors - used.to_numpy() @ energies).where(known)
+    return result
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A hidden folder in `out` for files under way; it is gone afterwards, whatever happens."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".part-", dir=out) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
+
+
+def write_tables(tables: dict[str, pd.DataFrame], out: Path) -> None:
+    """Write every table as out/NAME.csv; all exist under other names before the first is renamed."""
+    out = Path(out)
+    with staged(out) as folder:
+        for name, table in tables.items():
+            table[COLUMNS[name]].to_csv(folder / f"{name}.csv", index=False)
+        for name in tables:
+            os.replace(folder / f"{name}.csv", out / f"{name}.csv")

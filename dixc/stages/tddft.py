@@ -1,0 +1,121 @@
+"""TDDFT stage: lowest singlets of a functional against the reference's, state by state and matched by character.
+
+`error_eV` compares states in order of energy. `overlap_error_eV` compares each reference state with the state of the
+functional whose transition amplitudes (in the reference orbitals) overlap most, states being assigned one to one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
+
+from dixc.errors import UserError
+from dixc.excitations import Excitations, ResponseSolver
+from dixc.functionals import registry
+from dixc.grassmann import split_orbitals
+from dixc.records import ReferenceRecord, read_records
+from dixc.stages.warmstart import write_rows
+from dixc.store import open_chunk
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+COLUMNS = (
+    "model loss seed split molecule n_heavy converged method state excitation_eV reference_eV error_eV overlap_error_eV"
+).split()
+HARTREE_EV = 27.211386245988
+
+
+def run(functional: str, config: Config, reference: Path, derivatives: Path, scf: Path, out: Path) -> None:
+    """Write the TDDFT rows of a functional for the molecules of a chunk."""
+    settings = config.evaluation.tddft
+    xc = registry.resolve(functional)
+    rows = []
+    with open_chunk(scf, stage="scf") as solved, open_chunk(derivatives, stage="derivatives") as known:
+        tags = {key: solved.attrs[key] for key in ("model", "loss", "seed")}
+        for record in tqdm(read_records(reference), desc=f"tddft {out.parent.name}", unit="mol", disable=None):
+            group = solved[record.name]
+            common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
+            mf = _mean_field(record, xc, group)
+            solver = _solver(mf) if mf.converged else None
+            for method in settings.methods:
+                energies = np.array(known[record.name][f"{method}_energies"])
+                amplitudes = np.array(known[record.name][f"{method}_amplitudes"])
+                target = Excitations(energies, amplitudes, np.ones(len(energies), dtype=bool))
+                found = _excitations(solver, len(energies), method)
+                for row in compare(record, mf, found, target, settings.n_states):
+                    rows.append(common | {"method": method} | row)
+    write_rows(rows, COLUMNS, out)
+
+
+def _mean_field(record: ReferenceRecord, xc, group):
+    mf = record.mean_field(xc)
+    mf.grids.build()
+    for name in ("mo_coeff", "mo_occ", "mo_energy"):
+        setattr(mf, name, np.array(group[name]))
+    mf.converged = bool(group.attrs["converged"])
+    return mf
+
+
+def _solver(mf) -> ResponseSolver | None:
+    try:
+        return ResponseSolver(mf)
+    except UserError as error:
+        tqdm.write(str(error))
+        return None
+
+
+def _excitations(solver: ResponseSolver | None, n_states: int, method: str) -> Excitations | None:
+    """Lowest singlets; None where the response problem has no real solution."""
+    if solver is None:
+        return None
+    try:
+        return solver.solve(n_states, method)
+    except UserError as error:
+        tqdm.write(f"{solver.mf.mol.nelectron} electrons: {error}")
+        return None
+
+
+def compare(record: ReferenceRecord, mf, found: Excitations | None, target: Excitations, n_states: int) -> list[dict]:
+    """Rows of the lowest `n_states` reference states, energies in eV."""
+    reference = HARTREE_EV * target.energies
+    rows = []
+    if found is not None:
+        energies = HARTREE_EV * found.energies
+        partner = match(in_reference_orbitals(record, mf, found.amplitudes), target.amplitudes)
+    for state in range(min(n_states, len(reference))):
+        row = {"state": state + 1, "reference_eV": reference[state], "converged": False}
+        if found is not None:
+            row |= {
+                "converged": bool(found.converged[state]),
+                "excitation_eV": energies[state],
+                "error_eV": energies[state] - reference[state],
+                "overlap_error_eV": energies[partner[state]] - reference[state],
+            }
+        rows.append(row)
+    return rows
+
+
+def in_reference_orbitals(record: ReferenceRecord, mf, amplitudes: NDArray) -> NDArray:
+    """Amplitudes (n_states, n_vir, n_occ) of a mean field, projected on the pairs of the reference orbitals."""
+    overlap = record.mol.intor_symmetric("int1e_ovlp")
+    orbo, orbv = split_orbitals(mf.mo_coeff, mf.mo_occ)
+    orbo_ref, orbv_ref = split_orbitals(record.mo_coeff, record.mo_occ)
+    return (orbv_ref.T @ overlap @ orbv) @ amplitudes @ (orbo.T @ overlap @ orbo_ref)
+
+
+def match(found: NDArray, target: NDArray) -> NDArray:
+    """Index of the found state assigned to each target state, by the largest total overlap of amplitudes."""
+    found = found.reshape(len(found), -1)
+    target = target.reshape(len(target), -1)
+    found = found / np.linalg.norm(found, axis=1, keepdims=True)
+    target = target / np.linalg.norm(target, axis=1, keepdims=True)
+    rows, columns = linear_sum_assignment(-np.abs(target @ found.T))
+    partner = np.zeros(len(target), dtype=int)
+    partner[rows] = columns
+    return partner

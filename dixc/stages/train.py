@@ -1,0 +1,70 @@
+"""Training stage: one functional, one loss, one seed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dixc import provenance
+from dixc.functionals import files
+from dixc.training.data import load_molecules
+from dixc.training.loop import Trainer
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+
+def run(
+    config: Config,
+    model: str,
+    loss: str,
+    seed: int,
+    start: Path,
+    train_references: list[Path],
+    train_derivatives: list[Path],
+    validation_references: list[Path],
+    out: Path,
+    log: Path,
+    checkpoints: Path,
+) -> None:
+    """Train from a pre-fitted model file; writes the trained model and its log, both atomically.
+
+    The checkpoint's name carries a hash of everything that defines the run, so that a changed setting never resumes
+    stale weights.
+    """
+    settings = config.training
+    functional = files.load(start)
+    levels = (settings.grid_level, settings.hessian.grid_level)
+    train = load_molecules(train_references, train_derivatives, *levels, functional.xctype)
+    validation = load_molecules(validation_references, [], *levels, functional.xctype)
+    inputs = [provenance.file_hash(p) for p in [start, *train_references, *train_derivatives, *validation_references]]
+    key = provenance.hash_of([model, loss, seed, settings.settings(loss), inputs])
+    checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
+    trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
+    trainer.run()
+    metadata = {
+        "model": model,
+        "loss": loss,
+        "seed": seed,
+        "steps": settings.steps,
+        "training_wall_s": round(trainer.wall_s, 1),
+        "validation_score": float(trainer.best_score),
+        "training": settings.model_dump(mode="json"),
+        "reference": config.reference.model_dump(mode="json"),
+        "train_molecules": sorted(train),
+        "validation_molecules": sorted(validation),
+        "provenance": provenance.collect(),
+    }
+    _write_log(pd.DataFrame(trainer.rows), log)
+    files.save(functional, out, metadata)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _write_log(rows: pd.DataFrame, path: Path) -> None:
+    temporary = path.with_suffix(".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(temporary, index=False)
+    os.replace(temporary, path)

@@ -1,0 +1,82 @@
+"""Warm-start stage: the reference SCF from PySCF's default guess, and from the density of a cheaper functional.
+
+The convergence thresholds are those of the evaluation for both, every Fock build of the reference is counted, and the
+final energy is compared with the tightly converged reference.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dixc.records import ReferenceRecord, read_records
+from dixc.stages.evaluate import count_fock_builds
+from dixc.store import open_chunk
+
+if TYPE_CHECKING:
+    from dixc.config import Config
+
+COLUMNS = (
+    "model loss seed split molecule n_heavy converged guess cycles hybrid_fock_builds cheap_fock_builds "
+    "wall_s wall_total_s e_diff_Eh"
+).split()
+
+
+def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
+    """Write warm-start rows: of the default guess if `scf` is None, else of the densities in an SCF chunk."""
+    settings = config.evaluation.scf.model_dump()
+    records = {record.name: record for record in read_records(reference)}
+    rows = []
+    if scf is None:
+        tags = {"model": config.reference.functional, "loss": "none", "seed": 0}
+        for record in tqdm(records.values(), desc="minao", unit="mol", disable=None):
+            rows.append(tags | _row(record, "minao", None, settings))
+    else:
+        with open_chunk(scf, stage="scf") as chunk:
+            tags = {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
+            for name, group in tqdm(chunk.items(), desc=f"warm start {functional}", unit="mol", disable=None):
+                orbo = np.array(group["mo_coeff"])[:, np.array(group["mo_occ"]) == 2]
+                row = _row(records[name], "density", 2 * orbo @ orbo.T, settings)
+                row["cheap_fock_builds"] = int(group.attrs["fock_builds"])
+                row["wall_total_s"] += float(group.attrs["wall_s"])
+                row["converged"] &= bool(group.attrs["converged"])
+                rows.append(tags | row)
+    write_rows(rows, COLUMNS, out)
+
+
+def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> dict:
+    mf = record.mean_field()
+    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
+    mf.grids.build()
+    builds = count_fock_builds(mf)
+    start = time.perf_counter()
+    mf.kernel(dm0=dm0)
+    wall_s = time.perf_counter() - start
+    return {
+        "split": record.split,
+        "molecule": record.name,
+        "n_heavy": record.n_heavy,
+        "converged": bool(mf.converged),
+        "guess": guess,
+        "cycles": int(mf.cycles),
+        "hybrid_fock_builds": builds.count,
+        "cheap_fock_builds": 0,
+        "wall_s": wall_s,
+        "wall_total_s": wall_s,
+        "e_diff_Eh": float(mf.e_tot - record.e_tot),
+    }
+
+
+def write_rows(rows: list[dict], columns: list[str], path: Path) -> None:
+    """A CSV with exactly these columns, under its name only when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
+    os.replace(temporary, path)

@@ -1,0 +1,192 @@
+"""Files that appear whole or not at all, and the checksummed HDF5 files made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dixc.errors import UserError
+from dixc.provenance import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT_VERSION = 1
+HEADER_BYTES = 512
+MAGIC = b"dixc-chunk "
+AnyPath = str | os.PathLike[str]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{path}: cannot write: a part of its path is a file, not a folder") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot write: {error.strerror or error}") from None
+
+
+@contextmanager
+def atomic_file(path: AnyPath, buffering: int = -1) -> Iterator[BinaryIO]:
+    """Binary file for reading and writing that appears at `path`, whole and on disk, when the block succeeds.
+
+    Args:
+        path: where it goes.
+        buffering: as for `open`; without a buffer (0) a write may be cut short, as `write` then tells.
+
+    Raises:
+        UserError: it cannot be written; nothing is left behind, and a file that was there stays.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "w+b", buffering=buffering) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+def write_chunk(path: Path, stage: str, attributes: Mapping[str, Any], fill: Callable) -> None:
+    """Writes a chunk whose groups come from `fill(file)`: HDF5 first, then the header with its checksum."""
+    import h5py
+
+    with atomic_file(path, buffering=0) as disk:
+        held = _HeldErrors(disk)
+        try:
+            with h5py.File(held, "w", userblock_size=HEADER_BYTES, track_order=True) as file:
+                file.attrs.update({**attributes, "stage": stage, "format_version": FORMAT_VERSION})
+                fill(file)
+        except Exception:
+            # after a failed write HDF5 may stumble over what is missing: the write error is the cause
+            if held.error is None:
+                raise
+        if held.error is not None:
+            raise held.error
+        disk.seek(HEADER_BYTES)
+        header = _header(*_digest(disk))
+        disk.seek(0)
+        disk.write(header)
+
+
+@contextmanager
+def open_chunk(path: AnyPath, stage: str | None = None) -> Iterator[h5py.File]:
+    """A verified chunk, open for reading.
+
+    Args:
+        path: the file.
+        stage: the stage that must have written it; None for any.
+
+    Raises:
+        UserError: missing, no chunk, damaged, of a newer format, or of another stage.
+    """
+    import h5py
+
+    _verify(Path(path))
+    # files never change once they have their name, and locks fail on some network file systems
+    with h5py.File(path, "r", locking=False) as file:
+        found = str(file.attrs["stage"])
+        if stage not in (None, found):
+            raise UserError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
+        yield file
+
+
+class _HeldErrors(io.RawIOBase):
+    """File for HDF5 that keeps the first write error and lets HDF5 go on as if nothing had happened.
+
+    HDF5 does not survive a full disk: it cannot close the file any more and crashes when the process ends.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        return self.file.readinto(buffer)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        size = len(view)
+        self._try(self._write_all, view)
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        self._try(self.file.truncate, size)
+        return self.tell() if size is None else size
+
+    def flush(self) -> None:
+        """Nothing to do: the file below has no buffer."""
+
+    def _write_all(self, view: memoryview) -> None:
+        while view:
+            view = view[self.file.write(view) :]
+
+    def _try(self, action: Callable, *args: Any) -> None:
+        if self.error is None:
+            try:
+                action(*args)
+            except OSError as error:
+                self.error = error
+
+
+def _verify(path: Path) -> None:
+    """Refuses a file whose header or content is not as it was written."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(HEADER_BYTES)
+            if not header.startswith(MAGIC):
+                raise UserError(f"{path}: not a chunk file of dixc")
+            version = re.match(rb"format=(\d+) ", header[len(MAGIC) :])
+            if version and int(version[1]) > FORMAT_VERSION:
+                versions = f"format {int(version[1])}, this one knows {FORMAT_VERSION}"
+                raise UserError(f"{path}: written by a newer dixc ({versions})")
+            sound = header == _header(*_digest(file))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+    if not sound:
+        raise UserError(f"{path}: damaged (its checksum is wrong); delete it and run its stage again")
+
+
+def _header(digest: str, size: int) -> bytes:
+    line = MAGIC + f"format={FORMAT_VERSION} sha256={digest} bytes={size}\n".encode()
+    return line.ljust(HEADER_BYTES, b"\0")
+
+
+def _digest(file: BinaryIO) -> tuple[str, int]:
+    """SHA-256 and number of bytes of the rest of an open file."""
+    digest, size = hashlib.sha256(), 0
+    while block := file.read(BLOCK_BYTES):
+        digest.update(block)
+        size += len(block)
+    return digest.hexdigest(), size
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last through a power cut, where the system can do that."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,219 @@
+"""What training needs of a molecule, built once from reference records and kept while memory lasts.
+
+Cheap to recompute (integrals, orbitals on grids) is recomputed from the record when a molecule comes back after it was
+dropped; the model's last SCF orbitals are kept for good, they are what makes the next SCF short.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+import torch
+from numpy.typing import NDArray
+from pyscf.scf import hf
+
+from dixc.errors import UserError
+from dixc.grassmann import split_orbitals
+from dixc.grid import AOGrid
+from dixc.records import ReferenceRecord, read_records
+from dixc.stages.derivatives import unpack
+from dixc.store import open_chunk
+
+DERIVATIVE_NAMES = ("a_plus_b", "a_minus_b", "probes", "hessian_probes")
+
+
+class TrainingMolecule:
+    """One molecule: integrals, grids, reference orbitals, and reference derivatives where they are given.
+
+    Args:
+        record: the reference.
+        derivatives: datasets of the derivative stage, or an empty dict.
+        grid_level: grid of energy, density and gradient terms.
+        hessian_grid_level: grid of the Hessian term.
+        xctype: which density rows the functional wants.
+        device: torch device of grid arrays.
+    """
+
+    def __init__(
+        self,
+        record: ReferenceRecord,
+        derivatives: dict[str, NDArray],
+        grid_level: int,
+        hessian_grid_level: int,
+        xctype: str = "MGGA",
+        device: str = "cpu",
+    ):
+        self.record, self.mol, self.xctype, self.device = record, record.mol, xctype, device
+        self._derivatives = derivatives
+        self._levels = {"main": grid_level, "hessian": hessian_grid_level}
+        self.orbo_ref, self.orbv_ref = split_orbitals(record.mo_coeff, record.mo_occ)
+        energy = record.mo_energy
+        # D = 4 (e_a - e_i): the metric of gradient and Hessian errors, hartree
+        self.metric_diagonal = 4 * (energy[record.mo_occ == 0][:, None] - energy[record.mo_occ == 2])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_vir, n_occ)."""
+        return self.metric_diagonal.shape
+
+    @cached_property
+    def overlap(self) -> NDArray:
+        return self.mol.intor_symmetric("int1e_ovlp")
+
+    @cached_property
+    def hcore(self) -> NDArray:
+        return hf.get_hcore(self.mol)
+
+    @cached_property
+    def eri(self) -> NDArray:
+        return self.mol.intor("int2e", aosym="s8")
+
+    def get_jk(self, dm: NDArray, hermi: int = 1, with_k: bool = False) -> tuple[NDArray, NDArray | None]:
+        """Coulomb (and exchange) matrices from in-core integrals."""
+        return hf.dot_eri_dm(self.eri, dm, hermi=hermi, with_j=True, with_k=with_k)
+
+    def grid(self, kind: str = "main") -> AOGrid:
+        """Orbitals on the "main" or the "hessian" grid (one object if the levels are equal)."""
+        if self._levels[kind] == self._levels["main"]:
+            return self._main_grid
+        return self._hessian_grid
+
+    def _ao_grid(self, kind: str) -> AOGrid:
+        points = self.record.grid(self._levels[kind])
+        return AOGrid(self.mol, points.coords, points.weights, self.xctype, np.inf, self.device)
+
+    @cached_property
+    def _main_grid(self) -> AOGrid:
+        return self._ao_grid("main")
+
+    @cached_property
+    def _hessian_grid(self) -> AOGrid:
+        return self._ao_grid("hessian")
+
+    @cached_property
+    def rho_ref(self) -> torch.Tensor:
+        """Reference density rows on the main grid, (nvar, N)."""
+        return self._main_grid.density_of_pairs(self.orbo_ref, self.orbo_ref)
+
+    @cached_property
+    def rho_ref_hessian(self) -> torch.Tensor:
+        """Reference density rows on the Hessian grid, (nvar, N)."""
+        if self.grid("hessian") is self._main_grid:
+            return self.rho_ref
+        return self._hessian_grid.density_of_pairs(self.orbo_ref, self.orbo_ref)
+
+    @cached_property
+    def fock_without_xc(self) -> NDArray:
+        """h + J at the reference density, (nao, nao): common to reference and model."""
+        return self.hcore + self.get_jk(2 * self.orbo_ref @ self.orbo_ref.T)[0]
+
+    @cached_property
+    def hessian_ref(self) -> NDArray | None:
+        """Dense reference Hessian 4 (A + B) over pairs, hartree; None above the dense size."""
+        triangle = self._derivatives.get("a_plus_b")
+        return None if triangle is None else 4 * unpack(triangle)
+
+    @cached_property
+    def _hessian_factor(self):
+        return scipy.linalg.cho_factor(self.hessian_ref)
+
+    def metric_times(self, gradient: NDArray, metric: str) -> NDArray:
+        """M g for the gradient loss 1/2 g^T M g, (n_vir, n_occ).
+
+        "inverse_hessian" (where the molecule has a dense Hessian, else its diagonal) and "diagonal" give a loss in
+        hartree that estimates E_rho; "plain" has M = 1.
+        """
+        if metric == "plain":
+            return gradient
+        if metric == "inverse_hessian" and self.hessian_ref is not None:
+            return scipy.linalg.cho_solve(self._hessian_factor, gradient.ravel()).reshape(self.shape)
+        return gradient / self.metric_diagonal
+
+    def probes(self, count: int, metric: str, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """Probe directions v and reference products H_ref v, each (count, n_vir, n_occ).
+
+        Fresh D^-1/2 z (or plain z) where the Hessian is dense; a fresh choice of the stored ones elsewhere.
+        """
+        if self.hessian_ref is None:
+            stored = self._derivatives["probes"]
+            chosen = rng.choice(len(stored), size=min(count, len(stored)), replace=False)
+            probes, products = stored[chosen], self._derivatives["hessian_probes"][chosen]
+            scale = 1.0 if metric == "diagonal" else np.sqrt(self.metric_diagonal.mean())
+            return probes * scale, products * scale
+        probes = rng.standard_normal((count, *self.shape))
+        if metric == "diagonal":
+            probes /= np.sqrt(self.metric_diagonal)
+        products = probes.reshape(count, -1) @ self.hessian_ref
+        return probes, products.reshape(probes.shape)
+
+    def drop(self) -> None:
+        """Forget everything that can be rebuilt from the record."""
+        for name in [n for n, v in vars(type(self)).items() if isinstance(v, cached_property)]:
+            self.__dict__.pop(name, None)
+
+    def megabytes(self) -> float:
+        """Estimated memory of a molecule in use: integrals, orbitals on grids, Hessian and its factor."""
+        nao, points = self.mol.nao, self.grid().n_points
+        if self.grid("hessian") is not self.grid():
+            points += self.grid("hessian").n_points
+        pairs = self.metric_diagonal.size if "a_plus_b" in self._derivatives else 0
+        return 8e-6 * (nao**4 / 8 + 4 * nao * points + 2 * pairs**2)
+
+
+class MoleculeCache:
+    """Hands out molecules and drops the least recently used ones when together they exceed a limit.
+
+    Args:
+        molecules: by name.
+        cache_gb: limit in GB; the molecule in use is always kept.
+    """
+
+    def __init__(self, molecules: dict[str, TrainingMolecule], cache_gb: float):
+        self.molecules, self.cache_gb = molecules, cache_gb
+        self._in_memory: OrderedDict[str, float] = OrderedDict()
+
+    def get(self, name: str) -> TrainingMolecule:
+        molecule = self.molecules[name]
+        if name not in self._in_memory:
+            self._in_memory[name] = molecule.megabytes()
+        self._in_memory.move_to_end(name)
+        while sum(self._in_memory.values()) > 1000 * self.cache_gb and len(self._in_memory) > 1:
+            oldest, _ = self._in_memory.popitem(last=False)
+            self.molecules[oldest].drop()
+        return molecule
+
+
+def load_molecules(
+    references: list[Path],
+    derivatives: list[Path],
+    grid_level: int,
+    hessian_grid_level: int,
+    xctype: str = "MGGA",
+    device: str = "cpu",
+) -> dict[str, TrainingMolecule]:
+    """Training molecules by name from reference chunks and, where given, their derivative chunks.
+
+    Raises:
+        UserError: no molecule at all, or a molecule without derivatives although derivative chunks are given.
+    """
+    arrays: dict[str, dict[str, NDArray]] = {}
+    for path in derivatives:
+        with open_chunk(path, stage="derivatives") as chunk:
+            for group in chunk.values():
+                arrays[str(group.attrs["name"])] = {k: np.array(group[k]) for k in DERIVATIVE_NAMES if k in group}
+    molecules = {}
+    for path in references:
+        for record in read_records(path):
+            if derivatives and not arrays.get(record.name):
+                raise UserError(f"{path}: molecule {record.name} has no Hessian in the derivative chunks given")
+            given = arrays.get(record.name, {})
+            levels = (grid_level, hessian_grid_level)
+            molecules[record.name] = TrainingMolecule(record, given, *levels, xctype, device)
+    if not molecules:
+        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+    return molecules
+

@@ -1,0 +1,167 @@
+"""The optimisation loop: one molecule a step, the same schedule for every loss, resumable at any step.
+
+All randomness is a function of (seed, epoch or step), so that a resumed run repeats what an uninterrupted one does.
+What is kept at the end are the averaged weights of the best validation. The validation score is the `base` loss
+(energy and density at the model's own SCF solution) for every loss: selection gives no loss an advantage, and neither
+E_rho nor a reference derivative enters `base` by the back door.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from dixc.config.training import Training
+from dixc.errors import UserError
+from dixc.functionals.base import Functional
+from dixc.training import checkpoints, model_scf, terms
+from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.terms import TERMS_OF_LOSS, TermValue
+
+MAX_BAD_STEPS = 10  # consecutive steps without a usable gradient before training stops
+
+
+class Trainer:
+    """Trains one functional with one loss.
+
+    Args:
+        functional: starting point; trained in place.
+        loss: "base", "grad" or "hess".
+        seed: of the order of molecules and the probes.
+        settings: the config section `training`.
+        train, validation: molecules by name.
+        checkpoint: file for resuming.
+    """
+
+    def __init__(
+        self,
+        functional: Functional,
+        loss: str,
+        seed: int,
+        settings: Training,
+        train: dict[str, TrainingMolecule],
+        validation: dict[str, TrainingMolecule],
+        checkpoint: Path,
+    ):
+        self.functional, self.loss, self.seed, self.settings = functional.train(), loss, seed, settings
+        self.names = sorted(train)
+        self.validation_names = sorted(validation)
+        self.molecules = MoleculeCache(train | validation, settings.cache_gb)
+        self.checkpoint = checkpoint
+        self.average = AveragedModel(functional, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        self.optimizer = torch.optim.Adam(functional.parameters(), lr=settings.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimizer,
+            settings.steps,
+            eta_min=settings.learning_rate * settings.final_learning_rate_fraction,
+        )
+        self.step, self.wall_s, self.bad_steps = 0, 0.0, 0
+        self.rows: list[dict] = []
+        self.orbitals: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.best_score, self.best_state = np.inf, None
+
+    def run(self) -> None:
+        """Train to the end, resuming from the checkpoint if there is one."""
+        checkpoints.restore(self)
+        settings, last = self.settings, time.perf_counter()
+        bar = tqdm(total=settings.steps, initial=self.step, desc=f"train {self.loss}", unit="step", disable=None)
+        while self.step < settings.steps:
+            row = self.train_step()
+            if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                row |= self.validate()
+            now = time.perf_counter()
+            self.wall_s, last = self.wall_s + now - last, now
+            self.rows.append({"step": self.step, "wall_s": self.wall_s} | row)
+            if self.step % settings.checkpoint_every == 0:
+                checkpoints.save(self)
+            bar.update()
+            bar.set_postfix_str(" ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in TERMS_OF_LOSS[self.loss]))
+        bar.close()
+        self.functional.load_state_dict(self.best_state)
+        self.functional.eval()
+
+    def train_step(self) -> dict:
+        """One optimizer step on one molecule; returns the columns of the training log."""
+        molecule = self.molecules.get(self._name_of_step())
+        self.optimizer.zero_grad(set_to_none=True)
+        values, converged = self._loss_and_gradient(molecule)
+        norm = torch.nn.utils.clip_grad_norm_(self.functional.parameters(), self.settings.gradient_clip)
+        usable = bool(torch.isfinite(norm)) and converged
+        row = self._columns(values) | {
+            "molecule": molecule.record.name,
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "grad_norm": float(norm),
+            "skipped": int(not usable),
+        }
+        self._update(usable, molecule.record.name)
+        return row
+
+    def _update(self, usable: bool, name: str) -> None:
+        """Step the optimizer, or count a step whose SCF or gradient was no good; many in a row end the training."""
+        self.bad_steps = 0 if usable else self.bad_steps + 1
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise UserError(
+                f"training {self.loss} (seed {self.seed}) step {self.step + 1}, molecule {name}: {MAX_BAD_STEPS} steps in a "
+                "row had no converged SCF or no finite gradient; lower training.learning_rate"
+            )
+        if usable:
+            self.optimizer.step()
+            self.average.update_parameters(self.functional)
+        else:
+            self.orbitals.pop(name, None)
+            self.optimizer._opt_called = True  # the schedule goes on although no step was taken
+        self.schedule.step()
+        self.step += 1
+
+    def _name_of_step(self) -> str:
+        epoch, position = divmod(self.step, len(self.names))
+        return self.names[np.random.default_rng([self.seed, epoch]).permutation(len(self.names))[position]]
+
+    def _loss_and_gradient(self, molecule: TrainingMolecule) -> tuple[list[TermValue], bool]:
+        """Values of all terms of this loss; the parameter gradient is accumulated in `.grad`."""
+        settings, active = self.settings, TERMS_OF_LOSS[self.loss]
+        name = molecule.record.name
+        point = model_scf.solve(
+            molecule, self.functional, self.orbitals.get(name), settings.density.scf_conv_tol_grad
+        )
+        self.orbitals[name] = (point.orbo, point.orbv)
+        values = terms.energy_and_density(molecule, self.functional, point, settings)
+        if "gradient" in active:
+            values.append(terms.gradient(molecule, self.functional, settings))
+        if "hessian" in active:
+            rng = np.random.default_rng([self.seed, self.step, 1])
+            values.append(terms.hessian(molecule, self.functional, settings, rng))
+        return values, point.converged
+
+    def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:
+        columns = {}
+        for value in values:
+            columns[f"{prefix}{value.name}_raw_{value.unit}"] = value.raw
+            columns[f"{prefix}{value.name}_weighted"] = value.weighted
+        columns[f"{prefix}loss"] = sum(value.weighted for value in values)
+        return columns
+
+    def validate(self) -> dict[str, float]:
+        """Validation columns with the averaged weights; remembers the best ones."""
+        functional = self.average.module.eval()
+        collected, n_failed = [], 0
+        for name in self.validation_names:
+            molecule = self.molecules.get(name)
+            point = model_scf.solve(molecule, functional, self.orbitals.get(name), self.settings.density.scf_conv_tol_grad)
+            self.orbitals[name] = (point.orbo, point.orbv)
+            if not point.converged:
+                n_failed += 1
+                self.orbitals.pop(name)
+            values = terms.energy_and_density(molecule, functional, point, self.settings, backward=False)
+            collected.append(self._columns(values, "validation_"))
+        means = {key: float(np.mean([c[key] for c in collected])) for key in collected[0]}
+        score = means["validation_loss"] if n_failed == 0 else np.inf
+        if score < self.best_score or self.best_state is None:
+            self.best_score = score
+            self.best_state = {k: v.detach().clone() for k, v in functional.state_dict().items()}
+        return means | {"validation_failed": n_failed}

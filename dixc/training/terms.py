@@ -1,0 +1,146 @@
+"""The terms of the loss. Each computes its value and cotangents without a graph, then adds its parameter gradient.
+
+    energy    pseudo-Huber of E_ML[P*] - E_ref                                           mEh
+    density   int (rho* - rho_ref)^2 / N_electrons                                       bohr^-3
+    gradient  1/2 g^T M g at P_ref, M = H_ref^-1, its diagonal, or 1                     mEh (plain: hartree^2)
+    hessian   mean over probes of |D^-1/2 (H_ML v - H_ref v)|^2 per pair, v = D^-1/2 z   1 (plain: hartree^2)
+
+P* is the model's own SCF solution. The energy needs no response there (envelope theorem); for the density
+dL/dtheta = -lambda . dg/dtheta with H_ML lambda = dL/dkappa. `base` sees energy and density only.
+
+All parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.xc.backward_contracted`):
+    lambda . dg/dtheta             first variation of P along lambda
+    u . d(H v)/dtheta              mixed second variation of P along (u, v), and the pair of first variations
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dixc.functionals.base import Functional
+from dixc.grassmann import OrbitalHessian
+from dixc.pyscf.rks import occupied_response
+from dixc.training.data import TrainingMolecule
+from dixc.training.model_scf import SCFPoint
+from dixc.xc import XCExpansion, backward_contracted, invariants_jvp
+
+if TYPE_CHECKING:
+    from dixc.config.training import Training
+
+TERMS_OF_LOSS = {
+    "base": ("energy", "density"),
+    "grad": ("energy", "density", "gradient"),
+    "hess": ("energy", "density", "gradient", "hessian"),
+}
+
+
+@dataclass
+class TermValue:
+    """A term's value before and after its weight; `raw` in `unit`."""
+
+    name: str
+    raw: float
+    weighted: float
+    unit: str
+
+
+def energy_and_density(
+    molecule: TrainingMolecule, functional: Functional, point: SCFPoint, settings: Training, backward: bool = True
+) -> list[TermValue]:
+    """The two terms at the model's own SCF solution."""
+    delta = settings.energy.huber_mEh
+    error = 1000 * (point.energy - molecule.record.e_tot)
+    root = np.sqrt(1 + (error / delta) ** 2)
+    energy = TermValue("energy", abs(error), settings.energy.weight * delta * (root - 1), "mEh")
+
+    grid, expansion = molecule.grid(), point.expansion
+    n_electrons = molecule.record.n_electrons
+    difference = expansion.rho[0, 0] - molecule.rho_ref[0]
+    weighted = grid.points.weights * difference
+    value = float(weighted @ difference) / n_electrons
+    density = TermValue("density", value, settings.density.weight * value, "per_bohr3")
+    if backward:
+        slope = None
+        if settings.density.weight > 0:
+            cotangent = torch.zeros_like(expansion.rho[0])
+            cotangent[0] = 2 * weighted / n_electrons
+            kappa_slope = 4 * point.orbv.T @ grid.potential_on_orbitals(cotangent, point.orbo)
+            adjoint, _ = point.hessian.solve(kappa_slope, rtol=settings.density.cg_tol)
+            rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.orbo)
+            slope = -settings.density.weight * invariants_jvp(expansion.rho, rho_adjoint[None])
+        energy_slope = settings.energy.weight * 1000 * error / (delta * root)
+        backward_contracted(functional, expansion.x, grid.points, energy=energy_slope, slope=slope)
+    return [energy, density]
+
+
+def gradient(
+    molecule: TrainingMolecule, functional: Functional, settings: Training, backward: bool = True
+) -> TermValue:
+    """Gradient of the model's energy at the reference density, in the chosen metric."""
+    grid, metric = molecule.grid(), settings.gradient.metric
+    expansion = XCExpansion(functional, molecule.rho_ref[None], grid.points, order=1)
+    half = grid.potential_on_orbitals(expansion.potential[0], molecule.orbo_ref)
+    g = 4 * molecule.orbv_ref.T @ (molecule.fock_without_xc @ molecule.orbo_ref + half)
+    scaled = molecule.metric_times(g, metric)
+    unit, factor = ("hartree2", 1.0) if metric == "plain" else ("mEh", 1000.0)
+    value = 0.5 * factor * float(np.vdot(g, scaled))
+    if backward:
+        rho_direction = grid.density_of_pairs(2 * molecule.orbv_ref @ scaled, molecule.orbo_ref)
+        slope = settings.gradient.weight * factor * invariants_jvp(expansion.rho, rho_direction[None])
+        backward_contracted(functional, expansion.x, grid.points, slope=slope)
+    return TermValue("gradient", value, settings.gradient.weight * value, unit)
+
+
+def hessian(
+    molecule: TrainingMolecule,
+    functional: Functional,
+    settings: Training,
+    rng: np.random.Generator,
+    backward: bool = True,
+) -> TermValue:
+    """Hessian of the model's energy at the reference density along fresh probes."""
+    metric = settings.hessian.metric
+    probes, target = molecule.probes(settings.hessian.probes, metric, rng)
+    grid, expansion, operator = _reference_hessian(molecule, functional)
+    residual = operator.hvp(probes) - target
+    scaled = residual / molecule.metric_diagonal if metric == "diagonal" else residual
+    norm = len(probes) * molecule.metric_diagonal.size
+    value = float(np.vdot(residual, scaled)) / norm
+    if backward:
+        left = settings.hessian.weight * 2 / norm * scaled
+        slope, pairs = _mixed_variation(molecule, grid, expansion, left, probes)
+        backward_contracted(functional, expansion.x, grid.points, slope=slope, pairs=pairs)
+    unit = "1" if metric == "diagonal" else "hartree2"
+    return TermValue("hessian", value, settings.hessian.weight * value, unit)
+
+
+def _reference_hessian(molecule: TrainingMolecule, functional: Functional):
+    """The model's Hessian operator at the reference orbitals, on the Hessian grid."""
+    grid = molecule.grid("hessian")
+    expansion = XCExpansion(functional, molecule.rho_ref_hessian[None], grid.points, order=2)
+    fock = molecule.fock_without_xc + grid.potential_matrix(expansion.potential[0])
+    response = occupied_response(grid, expansion, molecule.orbo_ref, molecule.get_jk)
+    return grid, expansion, OrbitalHessian(molecule.orbo_ref, molecule.orbv_ref, fock, response)
+
+
+def _mixed_variation(
+    molecule: TrainingMolecule, grid, expansion: XCExpansion, left: NDArray, right: NDArray
+) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Cotangents of e1 and e2 in sum_k left_k . (H_ML right_k), for (K, n_vir, n_occ) directions."""
+    orbo, orbv = molecule.orbo_ref, molecule.orbv_ref
+    vv = np.einsum("kai,kbi->ab", left, right)
+    oo = np.einsum("kai,kaj->ij", left, right)
+    second = 2 * (orbv @ (vv + vv.T) @ orbv.T - orbo @ (oo + oo.T) @ orbo.T)
+    rho_left = grid.density_of_pairs(2 * orbv @ left, orbo)[:, None]
+    rho_right = grid.density_of_pairs(2 * orbv @ right, orbo)[:, None]
+    x_left, x_right = (invariants_jvp(expansion.rho, rho) for rho in (rho_left, rho_right))
+    # sigma is quadratic in grad n: its second variation adds to that of the density matrix
+    curvature = sum(invariants_jvp(a, b)[1] for a, b in zip(rho_left, rho_right, strict=True))
+    slope = invariants_jvp(expansion.rho, grid.density(second)[None])
+    slope[1] += curvature
+    return slope, (x_left, x_right)

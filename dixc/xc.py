@@ -1,0 +1,176 @@
+"""Derivatives of exchange-correlation functionals: the one place where functionals are differentiated.
+
+A functional is an energy E(x) of density invariants x (`dixc.functionals.base`). With rho the density rows of
+`dixc.grid`, x is quadratic in rho (sigma_st = grad n_s . grad n_t, all else linear), so
+    dE/drho           = x'(rho)^T e1                                e1 = dE/dx
+    d2E/drho2 . drho  = x'(rho)^T e2 x'(rho) drho + x''(drho, .)^T e1    e2 = d2E/dx2
+and autograd is only asked for e1 and for products with e2. Densities of either spin case are (..., ns, nvar, N) with
+ns = 1 (total density of a closed shell) or 2; all derivatives carry the quadrature weights.
+
+Pointwise functionals have an e2 that is a small matrix at each point: it is computed once and kept. Any other
+functional gets its products by forward-over-reverse differentiation. Both are used through `XCExpansion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from dixc.functionals.base import Functional, GridPoints
+
+POINTS_AT_ONCE = 20_000
+
+
+def _spin_pairs(ns: int) -> list[tuple[int, int]]:
+    return [(s, t) for s in range(ns) for t in range(s, ns)]
+
+
+def invariants(rho: Tensor) -> Tensor:
+    """Invariants (rows, N) of density rows (ns, nvar, N)."""
+    rows = list(rho[:, 0])
+    if rho.shape[-2] > 1:
+        rows += [(rho[s, 1:4] * rho[t, 1:4]).sum(0) for s, t in _spin_pairs(len(rho))]
+    if rho.shape[-2] > 4:
+        rows += list(rho[:, 4])
+    return torch.stack(rows)
+
+
+def invariants_jvp(rho: Tensor, drho: Tensor) -> Tensor:
+    """First variation (..., rows, N) of the invariants for variations drho (..., ns, nvar, N)."""
+    ns = rho.shape[0]
+    rows = [drho[..., s, 0, :] for s in range(ns)]
+    if rho.shape[-2] > 1:
+        a, b = rho[:, 1:4], drho[..., 1:4, :]
+        rows += [(a[s] * b[..., t, :, :] + a[t] * b[..., s, :, :]).sum(-2) for s, t in _spin_pairs(ns)]
+    if rho.shape[-2] > 4:
+        rows += [drho[..., s, 4, :] for s in range(ns)]
+    return torch.stack(rows, dim=-2)
+
+
+def invariants_curvature(drho: Tensor, cotangent: Tensor) -> Tensor:
+    """x''(drho, .)^T cotangent, (..., ns, nvar, N): the part of x'^T cotangent that changes with rho (sigma rows)."""
+    ns, nvar = drho.shape[-3], drho.shape[-2]
+    batch = torch.broadcast_shapes(drho.shape[:-3], cotangent.shape[:-2])
+    out = cotangent.new_zeros(*batch, ns, nvar, drho.shape[-1])
+    if nvar > 1:
+        for row, (s, t) in enumerate(_spin_pairs(ns), start=ns):
+            c = cotangent[..., row : row + 1, :]
+            out[..., s, 1:4, :] += c * drho[..., t, 1:4, :]
+            out[..., t, 1:4, :] += c * drho[..., s, 1:4, :]
+    return out
+
+
+def invariants_vjp(rho: Tensor, cotangent: Tensor) -> Tensor:
+    """x'(rho)^T cotangent, (..., ns, nvar, N), for cotangent (..., rows, N)."""
+    ns = rho.shape[-3]
+    out = invariants_curvature(rho, cotangent)
+    out[..., 0, :] = cotangent[..., :ns, :]
+    if rho.shape[-2] > 4:
+        out[..., 4, :] = cotangent[..., -ns:, :]
+    return out
+
+
+def _slices(functional: Functional, n_points: int) -> Iterator[slice]:
+    """Pointwise functionals are evaluated part by part to bound memory; others need the whole grid at once."""
+    step = POINTS_AT_ONCE if functional.pointwise else max(n_points, 1)
+    for start in range(0, n_points, step):
+        yield slice(start, start + step)
+
+
+class XCExpansion:
+    """Energy, potential and second-derivative products of a functional around one density.
+
+    Args:
+        functional: any `Functional`.
+        rho: density rows (ns, nvar, N), see module header.
+        grid: points and weights.
+        order: 0 energy, 1 and potential, 2 and products.
+
+    Attributes:
+        energy: E_xc in hartree.
+        potential: dE/drho (ns, nvar, N), weights included (order >= 1).
+    """
+
+    def __init__(self, functional: Functional, rho: Tensor, grid: GridPoints, order: int = 1):
+        self.functional, self.rho, self.grid = functional, rho, grid
+        self.x = invariants(rho)
+        self.energy = 0.0
+        rows, n_points = self.x.shape
+        self._e1 = self.x.new_zeros(rows, n_points)
+        cached = order == 2 and functional.pointwise
+        self._e2 = self.x.new_zeros(rows, rows, n_points) if cached else None
+        for points in _slices(functional, n_points):
+            self._expand(points, order)
+        if order >= 1:
+            self.potential = invariants_vjp(rho, self._e1)
+
+    def _expand(self, points: slice, order: int) -> None:
+        x = self.x[:, points].detach().requires_grad_(order > 0)
+        with torch.set_grad_enabled(order > 0):
+            energy = self.functional(x, self.grid.slice(points))
+        self.energy += energy.item()
+        if order == 0:
+            return
+        (e1,) = torch.autograd.grad(energy, x, create_graph=self._e2 is not None)
+        self._e1[:, points] = e1.detach()
+        if self._e2 is None:
+            return
+        for i in range(len(x)):
+            if not e1.requires_grad:  # linear in x: no second derivative
+                break
+            (row,) = torch.autograd.grad(e1[i].sum(), x, retain_graph=True, materialize_grads=True)
+            self._e2[i, :, points] = row
+
+    def _e2_product(self, dx: Tensor) -> Tensor:
+        if self._e2 is not None:
+            return torch.einsum("ijg,...jg->...ig", self._e2, dx)
+        slope = torch.func.grad(lambda x: self.functional(x, self.grid))
+        flat = [torch.func.jvp(slope, (self.x,), (d,))[1] for d in dx.reshape(-1, *self.x.shape)]
+        return torch.stack(flat).reshape(dx.shape)
+
+    def product(self, drho: Tensor) -> Tensor:
+        """d2E/drho2 . drho (..., ns, nvar, N) for variations of the same shape."""
+        first = invariants_vjp(self.rho, self._e2_product(invariants_jvp(self.rho, drho)))
+        return first + invariants_curvature(drho, self._e1)
+
+
+def backward_contracted(
+    functional: Functional,
+    x: Tensor,
+    grid: GridPoints,
+    energy: float = 0.0,
+    slope: Tensor | None = None,
+    pairs: tuple[Tensor, Tensor] | None = None,
+) -> None:
+    """Add to the parameters' `.grad` the gradient of energy * E + <slope, e1> + sum_k <left_k, e2 right_k>.
+
+    A loss of (E, potential, Hessian products) has exactly this gradient with cotangents that are computed without any
+    graph; only this contraction is differentiated with respect to parameters.
+
+    Args:
+        x: invariants (rows, N), constant.
+        energy: cotangent of the energy.
+        slope: cotangent of e1 = dE/dx, (rows, N).
+        pairs: left and right (K, rows, N); for a pointwise functional all pairs cost no more than `rows` of them.
+    """
+    if pairs is not None and functional.pointwise:
+        left, right = pairs
+        contraction = torch.einsum("kig,kjg->jig", left, right)
+        unit = torch.eye(len(x), dtype=x.dtype, device=x.device)[:, :, None].expand(-1, -1, x.shape[1])
+        pairs = (contraction, unit)
+    for points in _slices(functional, x.shape[1]):
+        part = x[:, points].detach().requires_grad_(slope is not None or pairs is not None)
+        e = functional(part, grid.slice(points))
+        total = energy * e
+        if part.requires_grad:
+            (e1,) = torch.autograd.grad(e, part, create_graph=True)
+            if slope is not None:
+                total = total + (slope[:, points] * e1).sum()
+            if pairs is not None:
+                for left, right in zip(pairs[0][:, :, points], pairs[1][:, :, points], strict=True):
+                    (row,) = torch.autograd.grad((e1 * right).sum(), part, create_graph=True)
+                    total = total + (left * row).sum()
+        if total.requires_grad:
+            total.backward()

@@ -1,0 +1,67 @@
+"""Molecules and small reference records shared by the tests."""
+
+from __future__ import annotations
+
+import pytest
+
+REFERENCE = {
+    "functional": "b3lyp",
+    "basis": "def2-svp",
+    "grid_level": 0,
+    "conv_tol": 1e-11,
+    "conv_tol_grad": 1e-7,
+    "max_cycle": 100,
+    "max_failed_fraction": 0.0,
+}
+GEOMETRIES = {
+    "water": "O 0 0 0.1178; H 0 0.7555 -0.4712; H 0 -0.7555 -0.4712",
+    "methane": "C 0 0 0; H .629 .629 .629; H -.629 -.629 .629; H -.629 .629 -.629; H .629 -.629 -.629",
+    "ammonia": "N 0 0 .1; H 0 .94 -.23; H .814 -.47 -.23; H -.814 -.47 -.23",
+    "lithium fluoride": "Li 0 0 0; F 0 0 1.5639",
+    "hydrogen sulfide": "S 0 0 .1; H 0 .97 -.82; H 0 -.97 -.82",
+    "methyl chloride": "C 0 0 -1.12; Cl 0 0 .66; H 0 1.03 -1.45; H .89 -.51 -1.45; H -.89 -.51 -1.45",
+}
+
+
+def molecule(name: str, basis: str = "def2-svp", shift: float = 0.0):
+    """A PySCF molecule of `GEOMETRIES`; `shift` moves its first atom along x, in angstrom."""
+    from pyscf import gto
+
+    mol = gto.M(atom=GEOMETRIES[name], basis=basis, verbose=0)
+    coords = mol.atom_coords(unit="Angstrom")
+    coords[0, 0] += shift
+    return mol.set_geom_(coords, unit="Angstrom", inplace=False)
+
+
+def reference_record(name: str, split: str = "train", **changes):
+    """A converged reference of one molecule, and its derivative datasets."""
+    from dixc.records import ReferenceRecord, reference_mean_field
+    from dixc.stages.derivatives import compute
+
+    settings = REFERENCE | changes
+    mol = molecule(name)
+    mf = reference_mean_field(mol, settings)
+    mf.kernel()
+    assert mf.converged
+    record = ReferenceRecord(
+        name=name,
+        split=split,
+        charge=0,
+        atomic_numbers=mol.atom_charges(),
+        coords=mol.atom_coords(),
+        mo_coeff=mf.mo_coeff,
+        mo_occ=mf.mo_occ,
+        mo_energy=mf.mo_energy,
+        dm=mf.make_rdm1(),
+        dipole=mf.dip_moment(unit="Debye", verbose=0),
+        e_tot=float(mf.e_tot),
+        settings=settings,
+    )
+    derivatives = compute(record, {"max_dense_pairs": 1500, "n_probes": 4, "n_states": 3, "seed": 0})
+    return record, derivatives
+
+
+@pytest.fixture(scope="session")
+def water():
+    """Reference record of water and its derivatives."""
+    return reference_record("water")

@@ -1,0 +1,20 @@
+rule molecules:
+    input:
+        CONFIG.molecules.files,
+    output:
+        chunks=[result(f"molecules/{chunk}.xyz") for chunk in chunks()],
+        table=result("molecules/molecules.csv"),
+    log:
+        result("logs/molecules.log"),
+    benchmark:
+        result("benchmarks/molecules.tsv")
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+    params:
+        config=result("config.yaml"),
+        folder=subpath(output.table, parent=True),
+        settings=settings("molecules"),
+    shell:
+        "dixc molecules --config {params.config} --out {params.folder} --threads {threads} &> {log}"
