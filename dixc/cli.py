@@ -112,7 +112,7 @@ def train(
         list[Path], typer.Option("--validation-reference", help="May be repeated.")
     ],
     out: Out,
-    log: Annotated[Path, typer.Option("--log", help="Table of losses to write, one row an epoch (csv).")],
+    log: Annotated[Path, typer.Option("--log", help="Table of losses to write, one row a step (csv).")],
     checkpoints: Annotated[Path, typer.Option("--checkpoints", help="Folder to save to and resume from.")],
     threads: Threads = None,
 ) -> None:
@@ -199,7 +199,9 @@ def scf(
     molecule: Annotated[Path, typer.Argument(help="Molecule (xyz, angstrom).")],
     xc: Annotated[str, typer.Option("--xc", help="Registry name (such as pbe), or a model file.")],
     basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
-    charge: Annotated[int, typer.Option("--charge", help="Total charge, e.")] = 0,
+    charge: Annotated[
+        int | None, typer.Option("--charge", help="Total charge, e [default: the file's, else 0].")
+    ] = None,
     grid_level: Annotated[int, typer.Option("--grid-level", min=0, max=9, help="PySCF grid level.")] = 3,
     tddft: Annotated[int, typer.Option("--tddft", min=0, help="Number of singlet excitations.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,

@@ -11,18 +11,23 @@ kappa in `dixc.grassmann`, (a, i) with i fastest: (n_vir n_occ, n_vir n_occ), ha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from pyscf import ao2mo, tdscf
+from scipy.linalg.blas import dsyrk
 
 from dixc.errors import UserError
 from dixc.grassmann import Response, split_orbitals
 from dixc.grid import AOGrid
 
 BLOCK_MB = 200.0
+SMALL_COLUMN = (
+    1e-5  # a column adds less than its square to any element; all left out together some 1e-8 hartree
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def exchange_fraction(mf) -> float:
     """
     if not hasattr(mf, "_numint"):
         return 1.0
-    omega, alpha, hyb = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)
+    omega, _alpha, hyb = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)
     if omega != 0:
         raise UserError(f"functional {mf.xc}: range separation is not supported")
     return float(hyb)
@@ -123,49 +128,97 @@ def xc_kernel(mf) -> tuple[AOGrid, torch.Tensor] | None:
 
 
 def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray) -> NDArray:
-    """(ia|f_xc|jb) over pairs (a, i), hartree."""
+    """(ia|f_xc|jb) over pairs (a, i), hartree.
+
+    At each point the kernel is diagonalised, f = sum_k l_k u_k u_k^T, which makes the matrix a sum of outer products of
+    columns sqrt|l_k| u_k . R_ia of either sign: half the work of a general product, and columns in the tails, too small
+    to matter, are never formed.
+    """
     size = orbo.shape[1] * orbv.shape[1]
     orbo, orbv = grid.tensor(orbo), grid.tensor(orbv)
-    matrix = torch.zeros(size, size, dtype=torch.float64)
-    step = max(64, int(BLOCK_MB * 1e6 / (16 * grid.nvar * size)))
+    values, vectors = torch.linalg.eigh(fxc.permute(2, 0, 1))
+    scaled = vectors * values.abs().sqrt()[:, None, :]
+    matrix = np.zeros((size, size), order="F")
+    step = max(64, int(BLOCK_MB * 1e6 / (24 * size)))
     for points, ao in grid.blocks():
-        phi_o, phi_v, kernel = orbo.T @ ao, orbv.T @ ao, fxc[..., points]
-        for start in range(0, ao.shape[-1], step):
-            part = slice(start, start + step)
-            pairs = _pair_densities(phi_o[..., part], phi_v[..., part], grid.nvar)
-            weighted = torch.einsum("xyg,ypg->xpg", kernel[..., part], pairs)
-            matrix.addmm_(pairs.transpose(0, 1).reshape(size, -1), weighted.transpose(0, 1).reshape(size, -1).T)
-    return matrix.numpy()
+        phi_o, phi_v = orbo.T @ ao, orbv.T @ ao
+        for k in range(grid.nvar):
+            direction = scaled[points, :, k].T
+            largest = _largest_column(phi_o, phi_v, direction)
+            for sign in (1.0, -1.0):
+                chosen = torch.nonzero((largest > SMALL_COLUMN) & (sign * values[points, k] > 0)).ravel()
+                for part in chosen.split(step) if len(chosen) else ():
+                    columns = _pair_columns(phi_o[..., part], phi_v[..., part], direction[:, part])
+                    matrix = dsyrk(sign, columns.numpy().T, 1.0, matrix, trans=1, overwrite_c=True)
+    return matrix + np.triu(matrix, 1).T
 
 
-def _pair_densities(phi_o: torch.Tensor, phi_v: torch.Tensor, nvar: int) -> torch.Tensor:
-    """Density rows (nvar, n_pairs, n_points) of the products phi_a phi_i."""
+def _largest_column(phi_o: torch.Tensor, phi_v: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """Upper bound (n_points,) for the elements of the columns that `_pair_columns` would form."""
+    o, v = phi_o.abs().amax(1), phi_v.abs().amax(1)
+    u = direction.abs()
+    bound = u[0] * o[0] * v[0]
+    if len(u) > 1:
+        bound = bound + (u[1:4] * (o[1:] * v[0] + o[0] * v[1:])).sum(0)
+    if len(u) > 4:
+        bound = bound + 0.5 * u[4] * (o[1:] * v[1:]).sum(0)
+    return bound
 
-    def product(k: int, m: int) -> torch.Tensor:
-        return (phi_v[k][:, None] * phi_o[m]).reshape(-1, phi_o.shape[-1])
 
-    rows = [product(0, 0)]
-    rows += [product(k, 0) + product(0, k) for k in range(1, min(nvar, 4))]
-    if nvar == 5:
-        rows.append(0.5 * (product(1, 1) + product(2, 2) + product(3, 3)))
-    return torch.stack(rows)
+def _pair_columns(phi_o: torch.Tensor, phi_v: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """sum_x direction_x R_x for the density rows R of all products phi_a phi_i, (n_pairs, n_points)."""
+    inner = direction[0] * phi_o[0]
+    if len(direction) > 1:
+        inner = inner + (direction[1:4, None] * phi_o[1:]).sum(0)
+    columns = phi_v[0][:, None] * inner
+    if len(direction) > 1:
+        columns.addcmul_((direction[1:4, None] * phi_v[1:]).sum(0)[:, None], phi_o[0])
+    if len(direction) > 4:
+        for k in (1, 2, 3):
+            columns.addcmul_(0.5 * direction[4] * phi_v[k][:, None], phi_o[k])
+    return columns.flatten(0, 1)
 
 
-def solve_dense(plus: NDArray, minus: NDArray, shape: tuple[int, int], n_states: int, method: str) -> Excitations:
-    """Lowest singlets from dense matrices; method "tddft" (full Casida) or "tda"."""
-    n_states = min(n_states, len(plus))
-    lowest = (0, n_states - 1)
-    if method == "tda":
-        energies, vectors = scipy.linalg.eigh((plus + minus) / 2, subset_by_index=lowest)
-        amplitudes = vectors.T
-    else:
-        root = matrix_sqrt(minus)
-        squares, vectors = scipy.linalg.eigh(root @ plus @ root, subset_by_index=lowest)
+class CasidaMatrix:
+    """Dense singlet excitations from A + B and A - B.
+
+    Args:
+        plus, minus: symmetric (n_pairs, n_pairs), hartree.
+    """
+
+    def __init__(self, plus: NDArray, minus: NDArray):
+        self.plus, self.minus = plus, minus
+
+    @cached_property
+    def _root(self) -> NDArray:
+        return matrix_sqrt(self.minus)
+
+    @cached_property
+    def _squares(self) -> NDArray:
+        return self._root @ self.plus @ self._root
+
+    def all_energies(self) -> NDArray:
+        """Every excitation energy of the full problem, ascending, hartree."""
+        return np.sqrt(self._stable(scipy.linalg.eigvalsh(self._squares)))
+
+    def solve(self, shape: tuple[int, int], n_states: int, method: str) -> Excitations:
+        """Lowest singlets for kappa of this shape; method "tddft" (full Casida) or "tda"."""
+        n_states = min(n_states, len(self.plus))
+        lowest = (0, n_states - 1)
+        if method == "tda":
+            energies, vectors = scipy.linalg.eigh((self.plus + self.minus) / 2, subset_by_index=lowest)
+            amplitudes = vectors.T
+        else:
+            squares, vectors = scipy.linalg.eigh(self._squares, subset_by_index=lowest)
+            energies = np.sqrt(self._stable(squares))
+            amplitudes = (self._root @ vectors).T / np.sqrt(energies)[:, None]
+        return Excitations(energies, amplitudes.reshape(-1, *shape), np.ones(n_states, dtype=bool))
+
+    @staticmethod
+    def _stable(squares: NDArray) -> NDArray:
         if squares[0] <= 0:
             raise UserError(f"TDDFT: the ground state is unstable (lowest w^2 = {squares[0]:.3g} hartree^2)")
-        energies = np.sqrt(squares)
-        amplitudes = (root @ vectors).T / np.sqrt(energies)[:, None]
-    return Excitations(energies, amplitudes.reshape(-1, *shape), np.ones(n_states, dtype=bool))
+        return squares
 
 
 def matrix_sqrt(matrix: NDArray) -> NDArray:
@@ -242,7 +295,7 @@ class ResponseSolver:
 
     def _start(self, n_states: int, method: str) -> tuple[NDArray, NDArray]:
         """X and Y (n, n_pairs) of the low-energy block's own lowest states."""
-        low = solve_dense(self._plus, self._minus, self._low.differences.shape, n_states, method)
+        low = CasidaMatrix(self._plus, self._minus).solve(self._low.differences.shape, n_states, method)
         x = np.zeros((len(low.energies), self.differences.size))
         y = np.zeros_like(x)
         plus = low.amplitudes.reshape(len(x), -1)
@@ -290,7 +343,9 @@ class ResponseSolver:
             raise UserError(f"TDDFT: only {len(solver.e)} of {n_states} roots are real and positive")
         amplitudes = np.array([np.sqrt(2) * (np.asarray(x) + y) for x, y in solver.xy])
         return Excitations(
-            np.asarray(solver.e), amplitudes.reshape(n_states, *self.differences.shape), np.asarray(solver.converged)
+            np.asarray(solver.e),
+            amplitudes.reshape(n_states, *self.differences.shape),
+            np.asarray(solver.converged),
         )
 
 

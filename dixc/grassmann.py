@@ -82,12 +82,24 @@ class OrbitalHessian:
         product = 4 * (self.fock_vv @ flat - flat @ self.fock_oo + change)
         return product.reshape(kappa.shape)
 
-    def solve(self, rhs: NDArray, rtol: float = 1e-3, max_iter: int = 60) -> tuple[NDArray, bool]:
-        """H^-1 rhs by preconditioned conjugate gradients; returns the solution (nvir, nocc) and if it converged."""
-        precond = np.maximum(self.diagonal(), 0.1)
+    def solve(
+        self, rhs: NDArray, rtol: float = 1e-3, max_iter: int = 60, precondition: Callable | None = None
+    ) -> tuple[NDArray, bool]:
+        """H^-1 rhs by preconditioned conjugate gradients.
+
+        Args:
+            rhs: (nvir, nocc).
+            rtol: residual norm relative to that of rhs.
+            precondition: approximate inverse of H on (nvir, nocc); that of `diagonal` if None.
+
+        Returns:
+            The solution (nvir, nocc), and whether it converged.
+        """
+        diagonal = np.maximum(self.diagonal(), 0.1)
+        approximate = precondition or (lambda v: v / diagonal)
         size = rhs.size
         operator = LinearOperator((size, size), lambda v: self.hvp(v.reshape(self.shape)).ravel())
-        inverse = LinearOperator((size, size), lambda v: v.ravel() / precond.ravel())
+        inverse = LinearOperator((size, size), lambda v: approximate(v.reshape(self.shape)).ravel())
         x, info = cg(operator, rhs.ravel(), rtol=rtol, maxiter=max_iter, M=inverse)
         return x.reshape(self.shape), info == 0
 
@@ -107,7 +119,9 @@ class OrbitalRotations:
 
     def __init__(self, mf):
         if mf.mo_coeff is None or mf.mo_occ is None:
-            raise UserError("orbital rotations need a mean field with mo_coeff and mo_occ: run kernel() first")
+            raise UserError(
+                "orbital rotations need a mean field with mo_coeff and mo_occ: run kernel() first"
+            )
         if np.ndim(mf.mo_coeff) != 2:
             raise UserError("orbital rotations need a restricted mean field (RKS or RHF)")
         self.mf = mf

@@ -136,6 +136,14 @@ class XCExpansion:
         return first + invariants_curvature(drho, self._e1)
 
 
+def density_kernel(expansion: XCExpansion) -> Tensor:
+    """Second derivatives (ns * nvar, ns * nvar, N) of a pointwise functional with respect to density rows."""
+    ns, nvar, n_points = expansion.rho.shape
+    size = ns * nvar
+    unit = torch.eye(size, dtype=expansion.rho.dtype, device=expansion.rho.device).reshape(size, ns, nvar, 1)
+    return expansion.product(unit.expand(-1, -1, -1, n_points)).reshape(size, size, n_points)
+
+
 def backward_contracted(
     functional: Functional,
     x: Tensor,

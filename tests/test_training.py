@@ -11,8 +11,7 @@ import torch
 from dixc import create
 from dixc.config.training import Training
 from dixc.training import model_scf, terms
-from dixc.training.data import MoleculeCache, TrainingMolecule
-from dixc.training.loop import Trainer
+from dixc.training.data import TrainingMolecule
 
 TIGHT = {"scf_conv_tol_grad": 1e-9, "cg_tol": 1e-10}
 
@@ -62,7 +61,9 @@ def test_parameter_gradient_is_that_of_the_value(case, molecule, functional):
     generator = torch.Generator().manual_seed(1)
     direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
     term_value(term, molecule, functional, options, backward=True)
-    analytic = sum(float((p.grad * d).sum()) for p, d in zip(parameters, direction, strict=True) if p.grad is not None)
+    analytic = sum(
+        float((p.grad * d).sum()) for p, d in zip(parameters, direction, strict=True) if p.grad is not None
+    )
 
     def at(step: float) -> float:
         moved = copy.deepcopy(functional)

@@ -47,8 +47,8 @@ class SpinDensity:
 
     Attributes:
         n, sigma, tau: total-density invariants (N,); None where the xctype does not have them.
-        channels: spin-scaled invariants (2 n_s, 4 sigma_ss, 2 tau_s) of each spin; one entry for a closed shell. Exchange
-            is the mean of its closed-shell value over the channels (exact spin scaling).
+        channels: spin-scaled invariants (2 n_s, 4 sigma_ss, 2 tau_s) of each spin, one entry for a closed shell.
+            Exchange is the mean of its closed-shell value over the channels (exact spin scaling).
         zeta: (n_a - n_b) / n, None for a closed shell.
     """
 

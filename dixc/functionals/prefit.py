@@ -35,7 +35,9 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     """
     entry = next((m for m in config.models if m.name == model), None)
     if entry is None:
-        raise UserError(f"model {model} is not in the config's models: {', '.join(m.name for m in config.models)}")
+        raise UserError(
+            f"model {model} is not in the config's models: {', '.join(m.name for m in config.models)}"
+        )
     functional = registry.create(model, **({"seed": seed} | entry.hyperparameters))
     target = registry.create(config.prefit.target)
     if not isinstance(functional, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
@@ -77,7 +79,13 @@ def _scaled_slopes(functional: Functional, x: Tensor, create_graph: bool) -> Ten
 
 
 def fit(
-    functional: Functional, target: Functional, x: Tensor, weights: Tensor, steps: int, learning_rate: float, seed: int
+    functional: Functional,
+    target: Functional,
+    x: Tensor,
+    weights: Tensor,
+    steps: int,
+    learning_rate: float,
+    seed: int,
 ) -> float:
     """Adam on random points (5000 a step); returns the final root mean square error in hartree per electron."""
     n = x[0]

@@ -18,7 +18,7 @@ from pyscf.dft import numint
 from dixc.errors import UserError
 from dixc.functionals.base import Functional, GridPoints, SpinDensity
 from dixc.grid import NVAR, AOGrid
-from dixc.xc import XCExpansion
+from dixc.xc import XCExpansion, density_kernel
 
 MAX_CACHE_MB = 2000.0
 
@@ -110,9 +110,7 @@ class NumInt(numint.NumInt):
         if deriv > 0:
             vxc = expansion.potential.numpy()
         if deriv > 1:
-            unit = torch.eye(ns * nvar, dtype=rho.dtype).reshape(ns * nvar, ns, nvar, 1)
-            fxc = expansion.product(unit.expand(-1, -1, -1, n_points)).numpy()
-            fxc = fxc.reshape(ns, nvar, ns, nvar, n_points)
+            fxc = density_kernel(expansion).reshape(ns, nvar, ns, nvar, n_points).numpy()
         if not polarized:
             vxc = None if vxc is None else vxc[0]
             fxc = None if fxc is None else fxc[0, :, 0]

@@ -1,1 +1,7 @@
-"""What the report is made of: metrics and summary, comparisons in words, figures, HTML."""
+"""What the report is made of: metrics and summary, comparisons in words, figures, HTML.
+
+Importing the package itself is cheap; the workflow takes the figures' names from here.
+"""
+
+# written as figures/NAME.svg beside report.html, each of them always
+FIGURES = ("metrics", "paper", "density_error", "warmstart", "excitations", "training_step", "training_wall")

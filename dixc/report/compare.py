@@ -1,8 +1,8 @@
 """Comparisons of two functionals on the molecules that both have, and the verdict on them.
 
-A verdict follows one stated rule (`RULE`), so that a small gap is never told as a gain: the mean has to change by more
-than CLEAR_PERCENT, more than half of the molecules have to go the same way, and with several seeds the change has to
-exceed the spread of the changes of single seeds.
+A verdict follows one stated rule (`RULE`), so that a small gap is never told as a gain: the mean has to
+change by more than CLEAR_PERCENT, more than half of the molecules have to go the same way, and with several
+seeds the change has to exceed the spread of the changes of single seeds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dixc.report.metrics import BY_NAME, samples
 
 CLEAR_PERCENT = 10.0
 RULE = (
-    f"A change counts as clear if the mean changes by more than {CLEAR_PERCENT:g} %, if more than half of the "
-    "molecules go the same way and, with several seeds, if it exceeds the spread between seeds; all else is "
-    "'no clear change'. Only molecules that converged for both sides are compared."
+    f"A change counts as clear if the mean changes by more than {CLEAR_PERCENT:g} %, if more than half of "
+    "the molecules go the same way and, with several seeds, if it exceeds the spread between seeds; all else "
+    "is 'no clear change'. Only molecules that converged for both sides are compared."
 )
 
 Functional = tuple[str, str]  # model and loss
@@ -85,7 +85,7 @@ def _spread_out(baseline: pd.Series, learned: pd.Series) -> pd.Series:
     """A baseline's values, repeated for every seed of the learned functional."""
     values = baseline.groupby("molecule").mean()
     seeds = sorted(set(learned.index.get_level_values("seed"))) or [0]
-    return pd.concat({seed: values for seed in seeds}, names=["seed"]) if len(values) else baseline
+    return pd.concat(dict.fromkeys(seeds, values), names=["seed"]) if len(values) else baseline
 
 
 def _judge(metric: str, pairs: pd.DataFrame, left_out: int) -> Change:
@@ -108,7 +108,7 @@ def _judge(metric: str, pairs: pd.DataFrame, left_out: int) -> Change:
 
 
 def functionals(config, tables: dict[str, pd.DataFrame]) -> list[Functional]:
-    """(model, loss) of the run: baselines, then models and losses in the config's order, then what else has rows.
+    """(model, loss) of the run: baselines, models and losses in the config's order, then what else has rows.
 
     The reference functional, which has minao rows only, is no part of it.
     """
@@ -128,7 +128,7 @@ def label(functional: Functional) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number with `digits` significant digits and no exponent where it can be avoided; a dash for NaN."""
+    """A number with `digits` significant digits, no exponent where it can be avoided; a dash for NaN."""
     if value is None or not np.isfinite(value):
         return "–"
     if value == 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dixc.report import plots, plots_states, plots_training, theme
+from dixc.report import FIGURES, plots, plots_states, plots_training, theme
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,24 @@ class ReportFigure:
 WORDS = {
     "metrics": (
         "Test metrics by functional",
-        "Every dot is a test molecule (excitations: a state), black lines are means over molecules and seeds; "
-        "to the left is better. Axes are logarithmic where values span a wide range.",
+        "Every dot is a test molecule (excitations: a state), black lines are means over molecules and "
+        "seeds; to the left is better. Axes are logarithmic where values span a wide range; the smallest "
+        "values then sit at the left edge.",
     ),
     "paper": (
         "The paper's changes and ours",
-        "Percent change against energy-and-density supervision (base); for iterations saved, against the default "
-        "guess. Grey: the paper's figure or range. One mark a loss.",
+        "Percent change against energy-and-density supervision (base); for iterations saved, against the "
+        "default guess. Grey: the paper's figure or range. One mark a loss.",
     ),
     "density_error": (
         "Density error by size",
-        "E_rho of every converged molecule against its number of heavy atoms: does the density hold on molecules "
-        "larger than those of training?",
+        "E_rho of every converged molecule against its number of heavy atoms: does the density hold on "
+        "molecules larger than those of training?",
     ),
     "warmstart": (
         "Warm start by molecule",
-        "Fock builds with exact exchange until the reference functional's SCF converges, from the default guess "
-        "(bars) and from each functional (marks); means over seeds.",
+        "Fock builds with exact exchange until the reference functional's SCF converges, from the default "
+        "guess (bars) and from each functional (marks); means over seeds.",
     ),
     "excitations": (
         "Excitation energies",
@@ -46,7 +47,7 @@ WORDS = {
     ),
     "training_step": (
         "Training by step",
-        "Loss terms as measured (raw, with unit) and as weighted in the loss, validation, and rates, by optimizer "
+        "Loss terms as measured (with unit) and as weighted in the loss, validation, and rates, by optimizer "
         "step. Strong lines are running means.",
     ),
     "training_wall": (
@@ -54,7 +55,6 @@ WORDS = {
         "The same against wall-clock: equal steps are not equal time.",
     ),
 }
-FILES = tuple(f"{name}.svg" for name in WORDS)
 
 
 def draw_all(config, tables: dict[str, pd.DataFrame], logs: dict[str, pd.DataFrame]) -> list[ReportFigure]:
@@ -70,6 +70,6 @@ def draw_all(config, tables: dict[str, pd.DataFrame], logs: dict[str, pd.DataFra
         "training_wall": (plots_training.training_figure, (logs, "wall_s"), "No training logs."),
     }
     return [
-        ReportFigure(name, *WORDS[name], theme.drawn(make, *data, nothing=nothing))
-        for name, (make, data, nothing) in calls.items()
+        ReportFigure(name, *WORDS[name], theme.drawn(calls[name][0], *calls[name][1], nothing=calls[name][2]))
+        for name in FIGURES
     ]

@@ -1,4 +1,4 @@
-"""The report's page: sections put into the template, figures and style inside, nothing loaded from elsewhere."""
+"""The report's page: sections put into the template, figures and style inside, nothing loaded."""
 
 from __future__ import annotations
 
@@ -43,12 +43,14 @@ def page(
         colours=COLOURS,
         facts=sections.facts(config, tables),
         seeds=seeds,
+        n_test=tables["scf"].query("split == 'test'")["molecule"].nunique(),
         rule=RULE,
         terms=sections.terms(config, tables),
-        winners=narrative.winner_sentences(config, summary, tables),
+        winners=narrative.winner_sentences(config, tables),
         shares=narrative.baseline_sentences(config, tables),
         headline=sections.headline(config, summary, tables),
         paper=sections.paper_rows(config, tables),
+        tiles=sections.tiles(config, tables),
         figures={figure.name: figure for figure in figures},
         glossary=sections.glossary(config),
         cost=sections.training_cost(logs),

@@ -53,11 +53,11 @@ def _warm_starts(guess: str, words: str) -> list[Metric]:
     rows = {"guess": guess}
     what = f"of the reference functional's SCF started from {words}"
     return [
-        Metric(f"warmstart_fock_builds_{guess}", "warmstart", "hybrid_fock_builds", f"Fock builds, {guess}",
+        Metric(f"warmstart_fock_builds_{guess}", "warmstart", "hybrid_fock_builds", f"Fock builds ({guess})",
                "builds", f"All Fock builds with exact exchange {what}.", rows),
-        Metric(f"warmstart_cycles_{guess}", "warmstart", "cycles", f"Iterations, {guess}", "iterations",
+        Metric(f"warmstart_cycles_{guess}", "warmstart", "cycles", f"Iterations ({guess})", "iterations",
                f"Iterations {what}.", rows),
-        Metric(f"warmstart_wall_total_{guess}_s", "warmstart", "wall_total_s", f"Wall-clock, {guess}", "s",
+        Metric(f"warmstart_wall_total_{guess}_s", "warmstart", "wall_total_s", f"Wall-clock ({guess})", "s",
                f"Wall-clock {what}, the cheap SCF before it included.", rows),
     ]  # fmt: skip
 
@@ -66,10 +66,10 @@ def _savings(prefix: str, guess: str, words: str) -> list[Metric]:
     """Percent of builds and iterations saved against minao."""
     rows = {"guess": guess}
     return [
-        Metric(f"{prefix}builds_saved_percent", "warmstart", "hybrid_fock_builds", f"Builds saved, {guess}",
+        Metric(f"{prefix}builds_saved_percent", "warmstart", "hybrid_fock_builds", f"Builds saved ({guess})",
                "%", f"Fock builds saved {words}, against the default guess (minao), mean over molecules.",
                rows, against_minao=True, higher_is_better=True),
-        Metric(f"{prefix}cycles_saved_percent", "warmstart", "cycles", f"Iterations saved, {guess}", "%",
+        Metric(f"{prefix}cycles_saved_percent", "warmstart", "cycles", f"Iterations saved ({guess})", "%",
                f"Iterations saved {words}, against the default guess (minao), mean over molecules.",
                rows, against_minao=True, higher_is_better=True),
     ]  # fmt: skip
@@ -78,7 +78,7 @@ def _savings(prefix: str, guess: str, words: str) -> list[Metric]:
 METRICS: tuple[Metric, ...] = (
     Metric("e_tot_mae_mEh", "scf", "e_tot_error_mEh", "Total energy MAE", "mEh",
            "Mean absolute difference of the functional's SCF energy to the reference's.", absolute=True),
-    Metric("e_tot_mae_fit_mEh", "scf", "e_tot_error_fit_mEh", "Total energy MAE, fitted", "mEh",
+    Metric("e_tot_mae_fit_mEh", "scf", "e_tot_error_fit_mEh", "Total energy MAE (fitted)", "mEh",
            "The same after subtracting per-element energies fitted on the converged training molecules.",
            absolute=True),
     Metric("e_rho_mEh", "scf", "e_rho_mEh", "E_rho", "mEh",
@@ -86,7 +86,7 @@ METRICS: tuple[Metric, ...] = (
            "minimum."),
     Metric("dipole_error_debye", "scf", "dipole_error_debye", "Dipole error", "D",
            "Length of the difference of the dipole moments."),
-    Metric("l2_density", "scf", "l2_density", "L2 density error", "bohr^-3/2",
+    Metric("l2_density", "scf", "l2_density", "L2 density error", "bohr^-1.5",
            "Root of the integrated squared density difference, divided by the number of electrons."),
     Metric("scf_cycles", "scf", "cycles", "SCF iterations", "iterations",
            "Iterations of the functional's own SCF from the default guess."),
@@ -98,7 +98,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("tddft_mae_eV", "tddft", "error_eV", "TDDFT MAE", "eV",
            "Mean absolute error of the lowest singlet excitations, state by state in order of energy.",
            {"method": "tddft"}, absolute=True),
-    Metric("tddft_overlap_mae_eV", "tddft", "overlap_error_eV", "TDDFT MAE, matched", "eV",
+    Metric("tddft_overlap_mae_eV", "tddft", "overlap_error_eV", "TDDFT MAE (matched)", "eV",
            "The same with states matched by the overlap of their transition amplitudes.",
            {"method": "tddft"}, absolute=True),
     Metric("tda_mae_eV", "tddft", "error_eV", "TDA MAE", "eV",

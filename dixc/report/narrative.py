@@ -7,14 +7,23 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dixc.report.compare import Change, Functional, compare, functionals, label, number, signed_percent
+from dixc.report.compare import (
+    Change,
+    Functional,
+    compare,
+    functionals,
+    label,
+    molecule_means,
+    number,
+    signed_percent,
+)
 from dixc.report.metrics import BY_NAME, samples
 
 # metrics on which the terms are judged, in the order of the report
 JUDGED = (
     "e_tot_mae_mEh", "e_tot_mae_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density",
-    "warmstart_fock_builds_density", "warmstart_fock_builds_accelerate", "tddft_mae_eV", "tddft_overlap_mae_eV",
-    "tda_mae_eV",
+    "warmstart_fock_builds_density", "warmstart_fock_builds_accelerate", "tddft_mae_eV",
+    "tddft_overlap_mae_eV", "tda_mae_eV",
 )  # fmt: skip
 # (new loss, old loss): what the step between them is called
 STEPS = {
@@ -23,7 +32,8 @@ STEPS = {
     ("hess", "base"): "both terms (hess against base)",
 }
 LOSS_WORDS = {
-    "base": "Supervises the total energy and the self-consistent density; sees no derivative of the reference energy.",
+    "base": "Supervises the total energy and the self-consistent density; "
+            "sees no derivative of the reference energy.",
     "grad": "base, plus the energy's gradient with respect to orbital rotations, which vanishes at the "
             "reference density.",
     "hess": "grad, plus products of the energy's Hessian with random orbital rotations: the curvature around "
@@ -56,17 +66,16 @@ def steps(config, tables: dict[str, pd.DataFrame]) -> list[Step]:
 
 def step_sentence(step: Step) -> str:
     """One sentence: on which metrics a step is better, worse, or not clearly either."""
-    groups = {
-        verdict: [f"{BY_NAME[change.metric].label} ({signed_percent(change.percent)})" for change in step.changes
-                  if change.verdict == verdict]
-        for verdict in ("better", "worse", "no clear change")
-    }  # fmt: skip
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "no clear change": []}
+    for change in step.changes:
+        percent = "" if change.verdict == "no clear change" else f" {signed_percent(change.percent)}"
+        groups[change.verdict].append(BY_NAME[change.metric].label + percent)
     words = "; ".join(f"{verdict} on {_listed(names)}" for verdict, names in groups.items() if names)
     return f"{step.model}, {step.title}: {words}."
 
 
 def change_sentence(change: Change, new: str, old: str) -> str:
-    """`grad lowers test E_rho by 12 % against base (0.500 -> 0.440 mEh; better on 6 of 8 molecules): better.`"""
+    """`grad lowers test E_rho by 12 % against base (0.500 → 0.440 mEh; better on 6 of 8 molecules; ...).`"""
     metric = BY_NAME[change.metric]
     verb = "lowers" if change.percent < 0 else "raises"
     if change.verdict == "no clear change":
@@ -88,39 +97,36 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 
-def best(
-    summary: pd.DataFrame, metric: str, among: list[Functional], split: str = "test"
-) -> list[Functional]:
-    """The functional(s) with the best value among those with the fewest failures; empty without data."""
-    rows = summary[(summary["metric"] == metric) & (summary["split"] == split) & summary["value"].notna()]
-    rows = rows[[one in among for one in zip(rows["model"], rows["loss"], strict=True)]]
-    if rows.empty:
+def best(tables: dict[str, pd.DataFrame], metric: str, among: list[Functional]) -> list[Functional]:
+    """The functional(s) with the best test mean over molecules that all of `among` with any value can use.
+
+    Without failures these are the means of the summary; with failures nobody wins by failing on hard
+    molecules. Empty if there is nothing to compare.
+    """
+    rows = samples(BY_NAME[metric], tables)
+    columns = {one: molecule_means(rows, one, "test").groupby("molecule").mean() for one in among}
+    common = pd.DataFrame({label(one): column for one, column in columns.items() if len(column)}).dropna()
+    if common.shape[1] < 2 or common.empty:
         return []
-    rows = rows[rows["n_failed"] == rows["n_failed"].min()]
-    target = rows["value"].max() if BY_NAME[metric].higher_is_better else rows["value"].min()
-    close = rows[[math.isclose(value, target, rel_tol=1e-9) for value in rows["value"]]]
-    return list(zip(close["model"], close["loss"], strict=True))
+    means = common.mean()
+    target = means.max() if BY_NAME[metric].higher_is_better else means.min()
+    return [one for one in among if math.isclose(means.get(label(one), math.nan), target, rel_tol=1e-9)]
 
 
-def winner_sentences(config, summary: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> list[str]:
-    """For every model: which loss has the lowest value of each judged metric, `base` included."""
+def winner_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
+    """For every model: which loss has the best mean of each judged metric, `base` included."""
     sentences = []
-    for model in dict.fromkeys(name for name, loss in functionals(config, tables) if loss != "none"):
+    everything = functionals(config, tables)
+    for model in dict.fromkeys(name for name, loss in everything if loss != "none"):
         wins: dict[str, list[str]] = {}
         for metric in JUDGED:
-            among = [one for one in functionals(config, tables) if one[0] == model]
-            first = best(summary, metric, among)
-            if first and len({(row.model, row.loss) for row in _rows(summary, metric, among)}) > 1:
+            first = best(tables, metric, [one for one in everything if one[0] == model])
+            if first:
                 wins.setdefault(_listed([loss for _, loss in first]), []).append(BY_NAME[metric].label)
         if wins:
             words = "; ".join(f"{loss} on {_listed(metrics)}" for loss, metrics in wins.items())
             sentences.append(f"{model}, best loss by the mean alone, however small the gap: {words}.")
     return sentences
-
-
-def _rows(summary: pd.DataFrame, metric: str, among: list[Functional]) -> list:
-    rows = summary[(summary["metric"] == metric) & (summary["split"] == "test") & summary["value"].notna()]
-    return [row for row in rows.itertuples() if (row.model, row.loss) in among]
 
 
 def baseline_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -132,8 +138,11 @@ def baseline_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
         parts = []
         for metric in ("e_rho_mEh", "e_tot_mae_fit_mEh", "tddft_mae_eV"):
             changes = [(compare(tables, metric, learned, baseline), baseline) for baseline in baselines]
-            shares = [f"{number(100 + change.percent, 2)} % of {baseline[0]}'s" for change, baseline in changes
-                      if change is not None]  # fmt: skip
+            shares = [
+                f"{number(100 + change.percent, 2)} % of {baseline[0]}'s"
+                for change, baseline in changes
+                if change
+            ]
             if shares:
                 parts.append(f"{BY_NAME[metric].label} is {_listed(shares)}")
         if parts:
@@ -143,21 +152,41 @@ def baseline_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def missing(config, tables: dict[str, pd.DataFrame], logs: dict[str, pd.DataFrame]) -> list[str]:
     """What the config leads one to expect and the tables or logs do not have, in words."""
-    words = [f"The table {name} has no rows." for name, table in tables.items() if table.empty]
-    wanted = {"scf": "e_rho_mEh", "warmstart": "warmstart_fock_builds_density", "tddft": "tddft_mae_eV"}
-    for name, metric in wanted.items():
-        rows = samples(BY_NAME[metric], tables)
-        rows = rows[rows["split"] == "test"]
-        seen, usable = (
-            set(zip(part["model"], part["loss"], strict=True)) for part in (rows, rows[rows["used"]])
-        )
-        for one in functionals(config, tables) if len(tables[name]) else []:
-            if one not in seen:
-                words.append(f"{label(one)}: no test rows in the table {name}.")
-            elif one not in usable:
-                words.append(f"{label(one)}: none of its test rows in the table {name} converged.")
+    asked = {
+        "scf": ("e_rho_mEh", True),
+        "warmstart": ("warmstart_fock_builds_density", "test" in config.evaluation.warmstart.splits),
+        "tddft": ("tddft_mae_eV", "test" in config.evaluation.tddft.splits),
+    }
+    words = []
+    for name, (metric, wanted) in asked.items():
+        if not wanted:
+            words.append(f"{name}: not asked for by the config on test molecules.")
+        elif tables[name].empty:
+            words.append(f"{name}: the table has no rows.")
+        else:
+            words += _missing_rows(config, tables, name, metric)
     for model in config.models:
         for loss in config.training.losses:
             names = [f"{model.name}-{loss}-{seed}" for seed in config.training.seeds]
             words += [f"{name}: no training log." for name in names if name not in logs]
+    return words
+
+
+def _missing_rows(config, tables: dict[str, pd.DataFrame], name: str, metric: str) -> list[str]:
+    """Functionals without (usable) test rows in a table, and how many test molecules have no row at all."""
+    rows = samples(BY_NAME[metric], tables)
+    rows = rows[rows["split"] == "test"]
+    words = []
+    absent = config.molecules.test.size - rows["molecule"].nunique()
+    if absent > 0:
+        words.append(
+            f"{name}: {absent} of {config.molecules.test.size} test molecules of the config have no row "
+            "(an earlier stage failed on them or was not run)."
+        )
+    seen, usable = (set(zip(part["model"], part["loss"], strict=True)) for part in (rows, rows[rows["used"]]))
+    for one in functionals(config, tables):
+        if one not in seen:
+            words.append(f"{name}: no test rows of {label(one)}.")
+        elif one not in usable:
+            words.append(f"{name}: none of the test rows of {label(one)} converged.")
     return words

@@ -1,4 +1,4 @@
-"""Figures of results: metrics by functional, the paper's figures, density error by size, warm start, excitations."""
+"""Figures of results: metrics by functional, the paper's figures, density error by size, warm start."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dixc.report.theme import (
     REFERENCE,
     colour,
     dots,
+    few_ticks,
     figure,
     jitter,
     log_if_wide,
@@ -32,7 +33,7 @@ PANELS = (
 MOST_MOLECULES = 40
 
 
-def test_rows(tables: Tables, metric: str) -> pd.DataFrame:
+def converged_test_rows(tables: Tables, metric: str) -> pd.DataFrame:
     """Used test samples of a metric."""
     rows = samples(BY_NAME[metric], tables)
     return rows[(rows["split"] == "test") & rows["used"]]
@@ -49,12 +50,13 @@ def legend(target: Figure, chosen: list[Functional], extra: list[Line2D] | None 
         Line2D([], [], color=colour(one), marker=marker(one), linestyle="", label=plain(label(one)))
         for one in chosen
     ]
-    target.legend(handles=(extra or []) + handles, loc="outside lower center", ncols=min(8, len(handles) + 1))
+    handles = (extra or []) + handles
+    target.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), columnspacing=1.2)
 
 
 def metrics_figure(config, tables: Tables) -> Figure | None:
-    """A panel a metric, a line a functional: molecules (states) as dots, the mean of seeds as a large mark."""
-    shown = [name for name in PANELS if len(test_rows(tables, name))]
+    """A panel a metric, a line a functional: molecules (states) as dots, the mean of seeds as a bar."""
+    shown = [name for name in PANELS if len(converged_test_rows(tables, name))]
     chosen = functionals(config, tables)
     if not shown:
         return None
@@ -63,7 +65,7 @@ def metrics_figure(config, tables: Tables) -> Figure | None:
     for panel in axes.flat[len(shown) :]:
         panel.set_visible(False)
     for panel, name in zip(axes.flat, shown, strict=False):
-        _metric_panel(panel, test_rows(tables, name), name, chosen)
+        _metric_panel(panel, converged_test_rows(tables, name), name, chosen)
     axes[0, 0].set_yticks(range(len(chosen)), [plain(label(one)) for one in chosen])
     axes[0, 0].set_ylim(len(chosen) - 0.4, -0.6)
     return result
@@ -84,6 +86,7 @@ def _metric_panel(panel: Axes, rows: pd.DataFrame, name: str, chosen: list[Funct
     panel.set_title(metric.label)
     panel.set_xlabel(metric.unit)
     panel.grid(axis="y", visible=False)
+    few_ticks(panel, "x")
 
 
 def paper_figure(config, tables: Tables) -> Figure | None:
@@ -116,6 +119,8 @@ def paper_figure(config, tables: Tables) -> Figure | None:
     ]
     panel.set_yticks(range(len(names)), titles)
     panel.set_ylim(len(names) - 0.5, -0.5)
+    panel.use_sticky_edges = False
+    panel.margins(x=0.06)
     panel.set_xlabel("change in percent; to the left of 0 is better")
     paper = Line2D([], [], color=PAPER, linewidth=8, label="paper")
     legend(result, [("", loss) for loss in COLOURS if any(one.loss == loss for one in found)], [paper])
@@ -132,7 +137,7 @@ def by_model(config, tables: Tables) -> list[tuple[str, list[Functional]]]:
 
 
 def size_figure(config, tables: Tables) -> Figure | None:
-    """E_rho of each molecule against its number of heavy atoms; test filled, other splits hollow; lines: means."""
+    """E_rho of each molecule against its heavy atoms; test filled, other splits faint; lines: test means."""
     rows = samples(BY_NAME["e_rho_mEh"], tables)
     rows = rows[rows["used"] & rows["n_heavy"].notna()]
     if rows.empty:
@@ -143,11 +148,12 @@ def size_figure(config, tables: Tables) -> Figure | None:
         shown = rows.assign(value=log_if_wide(panel, "y", rows["value"].to_numpy()))
         for place, one in enumerate(chosen):
             _size_cloud(panel, pick(shown, one), one, 0.1 * (place - (len(chosen) - 1) / 2))
+        few_ticks(panel, "y")
         panel.set_title(f"{plain(model)}: filled = test, faint = training and validation, lines = test means")
         panel.set_ylabel("E_rho / mEh")
         panel.set_xticks(sorted(rows["n_heavy"].astype(int).unique()))
     axes[-1, 0].set_xlabel("heavy atoms")
-    legend(result, _unique(groups))
+    legend(result, unique(groups))
     return result
 
 
@@ -162,7 +168,7 @@ def _size_cloud(panel: Axes, mine: pd.DataFrame, one: Functional, shift: float) 
     )
 
 
-def _unique(groups: list[tuple[str, list[Functional]]]) -> list[Functional]:
+def unique(groups: list[tuple[str, list[Functional]]]) -> list[Functional]:
     """Each colour once, without the model's name if there are several models."""
     several = len(groups) > 1
     return list(dict.fromkeys(("", loss) if several and loss != "none" else (model, loss)
@@ -197,7 +203,7 @@ def warmstart_figure(config, tables: Tables) -> Figure | None:
     hollow = Line2D(
         [], [], color="#555555", marker="o", markerfacecolor="none", linestyle="", label="accelerate"
     )
-    legend(result, _unique(groups), [bar, hollow] if (rows["guess"] == "accelerate").any() else [bar])
+    legend(result, unique(groups), [bar, hollow] if (rows["guess"] == "accelerate").any() else [bar])
     return result
 
 

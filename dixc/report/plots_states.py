@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 
 from dixc.report.compare import Functional
 from dixc.report.metrics import floats
-from dixc.report.plots import Tables, _unique, by_model, legend, pick
+from dixc.report.plots import Tables, by_model, legend, pick, unique
 from dixc.report.theme import REFERENCE, dots, figure, jitter, plain
 
 
 def excitation_figure(config, tables: Tables) -> Figure | None:
-    """Left: excitation energies against the reference's. Right: signed error of every state, mean as a bar."""
+    """Left: excitation energies against the reference's. Right: error of every state, means as bars."""
     table = tables["tddft"]
     rows = table[(table["split"] == "test") & table["converged"] & (table["method"] == "tddft")]
     rows = rows[rows["excitation_eV"].notna() & rows["reference_eV"].notna() & rows["state"].notna()]
@@ -26,7 +26,7 @@ def excitation_figure(config, tables: Tables) -> Figure | None:
         _parity(axes[line, 0], rows, chosen)
         _errors(axes[line, 1], rows, chosen)
         axes[line, 0].set_title(f"{plain(model)}: full TDDFT, lowest singlets")
-    legend(result, _unique(groups))
+    legend(result, unique(groups))
     return result
 
 

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 
 from dixc.errors import UserError
 from dixc.report.metrics import floats
-from dixc.report.theme import colour, figure, plain
+from dixc.report.theme import colour, few_ticks, figure, plain
 
 TERMS = ("energy", "density", "gradient", "hessian")
 AXES = {"step": "step", "wall_s": "wall-clock / s"}
+MOST_POINTS = 400
+UNITS = {"per_bohr3": "bohr$^{-3}$", "hartree2": "hartree$^2$"}
 LINES = ("-", "--", ":", "-.")
 
 
@@ -89,30 +91,34 @@ def _curves(panel: Axes, logs: dict[str, pd.DataFrame], column: str, along: str,
             continue
         kept = log[[along, column]].replace([np.inf, -np.inf], np.nan).dropna()
         x, y = floats(kept[along]), pd.Series(floats(kept[column]))
-        line = LINES[models.index(model) % len(LINES)]
-        window = max(1, len(y) // 15)
-        ink = {"color": colour((model, loss)), "linestyle": line}
-        if window > 1:
-            panel.plot(x, y, linewidth=0.6, alpha=0.25, **ink)
-        smooth = y.rolling(window, center=True, min_periods=1).mean()
+        ink = {"color": colour((model, loss)), "linestyle": LINES[models.index(model) % len(LINES)]}
+        thin = slice(None, None, max(1, len(y) // MOST_POINTS))
+        noisy = len(y) >= 30 and column != "learning_rate"
+        if noisy:
+            panel.plot(x[thin], y[thin], linewidth=0.5, alpha=0.25, **ink)
+            y = y.rolling(len(y) // 15, center=True, min_periods=1).mean()
         panel.plot(
-            x, smooth, linewidth=1.5, label=f"{model} {loss}", marker="." if len(y) < 25 else "", **ink
+            x[thin], y[thin], linewidth=1.5, label=f"{model} {loss}", marker="" if len(y) > 25 else ".", **ink
         )
-        if (y > 0).all() and len(y):
+        if len(y) and (y > 0).all():
             panel.set_yscale("log")
+    few_ticks(panel, "y")
     panel.set_title(title(column))
 
 
 def title(column: str) -> str:
-    """`energy_raw_mEh` -> `energy, raw / mEh`."""
+    """`energy_raw_mEh` -> `energy / mEh`, `validation_loss` -> `validation: loss`."""
+    column = column.removesuffix("_raw_1")
     found = re.fullmatch(r"(\w+?)_raw_(.+)", column)
     if found:
-        return f"{found[1]}, raw / {found[2]}"
-    return column.replace("_weighted", ", weighted").replace("validation_", "validation: ").replace("_", " ")
+        column = f"{found[1]} / {UNITS.get(found[2], found[2])}"
+    return re.sub("^validation_", "validation: ", column.replace("_weighted", " (weighted)")).replace(
+        "_", " "
+    )
 
 
 def cost(logs: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a log: model, loss, seed, steps, wall_s, ms_per_step and how many rows have a loss that is not finite."""
+    """One row a log: model, loss, seed, steps, wall_s, ms_per_step, and rows whose loss is not finite."""
     rows = []
     for name, log in logs.items():
         model, loss, seed = parts(name)

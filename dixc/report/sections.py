@@ -15,7 +15,7 @@ from dixc.report.plots_training import cost
 HEADLINE = (
     "e_tot_mae_mEh", "e_tot_mae_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density", "scf_cycles",
     "warmstart_fock_builds_density", "warmstart_builds_saved_percent", "warmstart_fock_builds_accelerate",
-    "accelerate_builds_saved_percent", "tddft_mae_eV", "tddft_overlap_mae_eV", "tda_mae_eV",
+    "tddft_mae_eV", "tddft_overlap_mae_eV", "tda_mae_eV",
 )  # fmt: skip
 MOST_ROWS = 2000
 
@@ -27,20 +27,25 @@ def facts(config, tables: Tables) -> list[tuple[str, str]]:
     reference, training = config.reference, config.training
     scf = tables["scf"]
     splits = []
-    for split in ("train", "validation", "test"):
+    for split, words in (
+        ("train", "for training"),
+        ("validation", "for validation"),
+        ("test", "for testing"),
+    ):
         rows = scf[scf["split"] == split].drop_duplicates("molecule")
         sizes = rows["n_heavy"].dropna().astype(int)
-        span = f" with {sizes.min()} to {sizes.max()} heavy atoms" if len(sizes) else ""
-        splits.append(f"{len(rows)} {split}{span}" if len(rows) else f"no {split} molecules in the tables")
+        span = f" ({sizes.min()} to {sizes.max()} heavy atoms)" if len(sizes) else ""
+        splits.append(f"{len(rows) or 'none'} {words}{span}")
+    seeds = f"seed{'s' if len(training.seeds) > 1 else ''} {', '.join(map(str, training.seeds))}"
     return [
         ("Molecules", "; ".join(splits)),
         ("Reference", f"{reference.functional.upper()}/{reference.basis}, grid level {reference.grid_level}"),
         ("Learned", f"{', '.join(model.name for model in config.models) or 'none'}; losses "
-                    f"{', '.join(training.losses)}; seeds {', '.join(map(str, training.seeds))}; {training.steps} "
-                    "optimizer steps each, all from the same pre-fitted start"),
+                    f"{', '.join(training.losses)}; {seeds}; "
+                    f"{training.steps} optimizer steps each, all losses from the same pre-fitted start"),
         ("Baselines", ", ".join(config.evaluation.baselines) or "none"),
-        ("Measured", "self-consistent solutions of every functional on molecules it was not trained on, against "
-                     "the reference"),
+        ("Measured", "self-consistent solutions of every functional on molecules it was not trained on, "
+                     "against the reference"),
     ]  # fmt: skip
 
 
@@ -49,7 +54,7 @@ def headline(config, summary: pd.DataFrame, tables: Tables) -> dict[str, Any]:
     test = summary[summary["split"] == "test"]
     shown = [name for name in HEADLINE if (test["metric"] == name).any()]
     chosen = functionals(config, tables)
-    winners = {name: best(summary, name, chosen) for name in shown}
+    winners = {name: best(tables, name, chosen) for name in shown}
     values = {(row.model, row.loss, row.metric): row for row in test.itertuples()}
     rows = []
     for one in chosen:
@@ -120,14 +125,29 @@ def paper_rows(config, tables: Tables) -> list[dict[str, Any]]:
     found = paper.ours(config, tables)
     return [
         {"title": claim.title, "figure": claim.figure,
-         "ours": [{"who": f"{one.model} {one.loss}", "words": one.words, "verdict": one.verdict,
+         "ours": [{"who": one.who, "words": one.words, "verdict": one.verdict,
                    "kind": one.verdict.replace(" ", "-")} for one in found if one.claim is claim]}
         for claim in paper.CLAIMS
     ]  # fmt: skip
 
 
+def tiles(config, tables: Tables) -> list[dict[str, Any]]:
+    """The paper's figures and ours in a few numbers: the mean over models, or the only model."""
+    found = paper.ours(config, tables)
+    several = len({one.model for one in found}) > 1
+    result = []
+    for claim in paper.CLAIMS:
+        mine = [one for one in found if one.claim is claim and (one.is_mean or not several)]
+        if mine and pd.notna(claim.low):
+            title = BY_NAME[claim.metric].label.replace("Iterations saved", "Iterations")
+            result.append({"title": title, "paper": claim.figure, "ours": [
+                {"loss": one.loss, "percent": signed_percent(one.percent), "verdict": one.verdict,
+                 "kind": one.verdict.replace(" ", "-")} for one in mine]})  # fmt: skip
+    return result
+
+
 def failures(tables: Tables, logs: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Unconverged molecules by table, functional and split, counted and named; training steps that were skipped."""
+    """Unconverged molecules by table, functional and split, counted and named; skipped training steps."""
     rows = []
     for name, table in tables.items():
         bad = table[~table["converged"]]
@@ -147,8 +167,9 @@ def failures(tables: Tables, logs: dict[str, pd.DataFrame]) -> list[dict[str, An
     for name, log in logs.items():
         skipped = int(log["skipped"].sum()) if "skipped" in log else 0
         if skipped:
-            rows.append({"where": "training", "who": name, "split": "train", "count": f"{skipped} of {len(log)}",
-                         "names": "optimizer steps without a converged SCF or a finite gradient"})  # fmt: skip
+            rows.append({"where": "training", "who": name, "split": "train",
+                         "count": f"{skipped} of {len(log)}",
+                         "names": "steps without a converged SCF or a finite gradient"})  # fmt: skip
     return rows
 
 
@@ -178,12 +199,9 @@ def full_tables(tables: Tables, summary: pd.DataFrame) -> list[dict[str, Any]]:
     for name, table in {"summary": summary, **tables}.items():
         first = table.sort_values("split", key=lambda split: split != "test", kind="stable").head(MOST_ROWS)
         rows = [[_word(value) for value in row] for row in first.itertuples(index=False)]
-        note = (
-            f"The first {len(first)} of {len(table)} rows; all are in tables/{name}.csv."
-            if len(first) < len(table)
-            else ""
-        )
-        result.append({"name": name, "columns": list(table), "rows": rows, "note": note, "count": len(table)})
+        note = f"The first {len(first)} of {len(table)} rows; all are in tables/{name}.csv."
+        result.append({"name": name, "columns": list(table), "rows": rows, "count": len(table),
+                       "note": note if len(first) < len(table) else ""})  # fmt: skip
     return result
 
 
@@ -195,10 +213,9 @@ def _word(value: Any) -> str:
 
 def glossary(config) -> dict[str, list[tuple[str, str]]]:
     """One sentence for each metric and loss."""
-    metrics = [
-        (f"{metric.label} ({metric.unit})", metric.meaning) for metric in METRICS if metric.name in HEADLINE
-    ]
-    losses = [
-        (loss, narrative.LOSS_WORDS[loss]) for loss in config.training.losses if loss in narrative.LOSS_WORDS
-    ]
-    return {"metrics": metrics, "losses": losses}
+    metrics = [(f"{one.label} ({one.unit})", one.meaning) for one in METRICS if one.name in HEADLINE]
+    words = narrative.LOSS_WORDS
+    return {
+        "metrics": metrics,
+        "losses": [(loss, words[loss]) for loss in config.training.losses if loss in words],
+    }

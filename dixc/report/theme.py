@@ -1,4 +1,4 @@
-"""Colours, markers and saving of the report's figures. No pyplot: nothing global is touched, no display is needed."""
+"""Colours, markers and saving of the report's figures. No pyplot: no display, nothing global."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from dixc.report.compare import Functional
 
@@ -22,7 +23,8 @@ REFERENCE = "#000000"
 PAPER = "#BBBBBB"
 STYLE = {
     "svg.hashsalt": "dixc", "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10,
-    "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.7,
     "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 150,
 }  # fmt: skip
@@ -102,9 +104,25 @@ def jitter(count: int, width: float) -> np.ndarray:
 
 
 def log_if_wide(axes: Axes, which: str, values: np.ndarray) -> np.ndarray:
-    """Use a log axis if positive values span more than a factor of 8; values at or below 0 go to its lower edge."""
+    """Use a log axis if positive values span more than a factor of 8.
+
+    Values further than 1000 times below the largest, which would squeeze all others, go to the lower edge.
+    """
     positive = values[values > 0]
     if not len(positive) or positive.max() / positive.min() < 8:
         return values
     getattr(axes, f"set_{which}scale")("log")
-    return np.maximum(values, positive.min() / 2)
+    return np.maximum(values, max(positive.min() / 2, positive.max() / 1000))
+
+
+def few_ticks(axes: Axes, which: str) -> None:
+    """Few, plainly written ticks, also on a log axis: 0.2, 1, 5 and not 2x10^-1."""
+    axis = getattr(axes, f"{which}axis")
+    if axis.get_scale() == "log":
+        low, high = getattr(axes, f"get_{which}lim")()
+        subs = (1.0, 2.0, 5.0) if high / low < 30 else (1.0,)
+        axis.set_major_locator(LogLocator(subs=subs))
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axis.set_major_locator(MaxNLocator(5))

@@ -7,6 +7,7 @@ matrices are dense, all excitation energies come for free and are kept.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dixc.excitations import Excitations, ResponseSolver, Window, dense_matrices, matrix_sqrt, solve_dense
+from dixc.excitations import CasidaMatrix, ResponseSolver, Window, dense_matrices
 from dixc.grassmann import OrbitalRotations
 from dixc.provenance import file_hash, hash_of
 from dixc.records import ReferenceRecord, read_records
@@ -53,25 +54,24 @@ def run(reference: Path, config: Config, out: Path) -> None:
 def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
     """Datasets of one molecule (names and units in `UNITS`); pairs are ordered as kappa, (a, i) with i fastest."""
     mf = record.with_orbitals(record.mean_field())
+    window = Window.of(mf)
     supervised = record.split != "test"
-    size = Window.of(mf).differences.size
-    dense = size <= settings["max_dense_pairs"]
     arrays: dict[str, NDArray] = {}
-    if dense:
-        plus, minus = dense_matrices(mf)
-        shape = Window.of(mf).differences.shape
-        root = matrix_sqrt(minus)
-        arrays["all_excitations"] = np.sqrt(np.linalg.eigvalsh(root @ plus @ root))
+    if window.differences.size > settings["max_dense_pairs"]:
+        if supervised:
+            arrays |= _probe_products(record, mf, settings)
+        solver = ResponseSolver(mf)
+        solve = partial(solver.solve, conv_tol=3e-4)
+    else:
+        plus, minus = dense_matrices(mf, window)
+        casida = CasidaMatrix(plus, minus)
+        arrays["all_excitations"] = casida.all_energies()
         if supervised:
             arrays |= {"a_plus_b": pack(plus), "a_minus_b": pack(minus)}
-        for method in METHODS:
-            arrays |= _named(method, solve_dense(plus, minus, shape, settings["n_states"], method))
-        return arrays
-    if supervised:
-        arrays |= _probe_products(record, mf, settings)
-    solver = ResponseSolver(mf)
+        solve = partial(casida.solve, window.differences.shape)
     for method in METHODS:
-        arrays |= _named(method, solver.solve(settings["n_states"], method, conv_tol=3e-4))
+        found = solve(settings["n_states"], method)
+        arrays |= {f"{method}_energies": found.energies, f"{method}_amplitudes": found.amplitudes}
     return arrays
 
 
@@ -86,10 +86,6 @@ def unpack(triangle: NDArray) -> NDArray:
     matrix = np.zeros((size, size))
     matrix[np.tril_indices(size)] = triangle
     return matrix + np.tril(matrix, -1).T
-
-
-def _named(method: str, found: Excitations) -> dict[str, NDArray]:
-    return {f"{method}_energies": found.energies, f"{method}_amplitudes": found.amplitudes}
 
 
 def _probe_products(record: ReferenceRecord, mf, settings: dict) -> dict[str, NDArray]:

@@ -45,7 +45,9 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     key = hash_of([settings, source, file_hash(reference)])
     tags = label(xc, functional)
     writer = ChunkWriter(out, stage="scf", settings=settings, key=key, attributes=tags)
-    for record in tqdm(read_records(reference), desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None):
+    for record in tqdm(
+        read_records(reference), desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None
+    ):
         if not writer.has(record.name):
             arrays, attributes = evaluate(record, xc, settings)
             writer.write(record.name, arrays, attributes | {"split": record.split}, UNITS)
@@ -90,7 +92,7 @@ def _l2_density(record: ReferenceRecord, dm: NDArray) -> float:
     return float((grid.points.weights @ difference**2).sqrt()) / record.n_electrons
 
 
-class count_fock_builds:  # noqa: N801  (used as a verb)
+class count_fock_builds:
     """Counts every Fock build of a mean field, inside and outside of PySCF's iteration counter."""
 
     def __init__(self, mf):

@@ -1,4 +1,4 @@
-"""Report stage: one self-contained HTML page from the tables and training logs, and its figures as single files."""
+"""Report stage: a self-contained HTML page from tables and training logs, and its figures as single files."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(
             path, keep_default_na=False, na_values={column: ["", "nan", "NaN"] for column in numbers},
-            dtype=dict.fromkeys([*TEXT, "converged"], str), float_precision="round_trip",
+            dtype=dict.fromkeys([*TEXT, "converged"], str),
         )  # fmt: skip
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

@@ -19,15 +19,14 @@ from dixc.excitations import Excitations, ResponseSolver
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.records import ReferenceRecord, read_records
-from dixc.stages.warmstart import write_rows
+from dixc.stages.warmstart import TAGS, write_rows
 from dixc.store import open_chunk
 
 if TYPE_CHECKING:
     from dixc.config import Config
 
-COLUMNS = (
-    "model loss seed split molecule n_heavy converged method state excitation_eV reference_eV error_eV overlap_error_eV"
-).split()
+ENERGIES = ["excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"]
+COLUMNS = [*TAGS, "method", "state", *ENERGIES]
 HARTREE_EV = 27.211386245988
 
 
@@ -38,7 +37,9 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
     rows = []
     with open_chunk(scf, stage="scf") as solved, open_chunk(derivatives, stage="derivatives") as known:
         tags = {key: solved.attrs[key] for key in ("model", "loss", "seed")}
-        for record in tqdm(read_records(reference), desc=f"tddft {out.parent.name}", unit="mol", disable=None):
+        for record in tqdm(
+            read_records(reference), desc=f"tddft {out.parent.name}", unit="mol", disable=None
+        ):
             group = solved[record.name]
             common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
             mf = _mean_field(record, xc, group)
@@ -81,7 +82,9 @@ def _excitations(solver: ResponseSolver | None, n_states: int, method: str) -> E
         return None
 
 
-def compare(record: ReferenceRecord, mf, found: Excitations | None, target: Excitations, n_states: int) -> list[dict]:
+def compare(
+    record: ReferenceRecord, mf, found: Excitations | None, target: Excitations, n_states: int
+) -> list[dict]:
     """Rows of the lowest `n_states` reference states, energies in eV."""
     reference = HARTREE_EV * target.energies
     rows = []

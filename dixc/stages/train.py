@@ -40,7 +40,10 @@ def run(
     levels = (settings.grid_level, settings.hessian.grid_level)
     train = load_molecules(train_references, train_derivatives, *levels, functional.xctype)
     validation = load_molecules(validation_references, [], *levels, functional.xctype)
-    inputs = [provenance.file_hash(p) for p in [start, *train_references, *train_derivatives, *validation_references]]
+    inputs = [
+        provenance.file_hash(p)
+        for p in [start, *train_references, *train_derivatives, *validation_references]
+    ]
     key = provenance.hash_of([model, loss, seed, settings.settings(loss), inputs])
     checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)

@@ -23,10 +23,9 @@ from dixc.store import open_chunk
 if TYPE_CHECKING:
     from dixc.config import Config
 
-COLUMNS = (
-    "model loss seed split molecule n_heavy converged guess cycles hybrid_fock_builds cheap_fock_builds "
-    "wall_s wall_total_s e_diff_Eh"
-).split()
+TAGS = ["model", "loss", "seed", "split", "molecule", "n_heavy", "converged"]
+BUILDS = ["cycles", "hybrid_fock_builds", "cheap_fock_builds"]
+COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh"]
 
 
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:

@@ -42,7 +42,9 @@ def restore(trainer: Trainer) -> None:
             getattr(trainer, part).load_state_dict(state[part])
     except Exception as error:
         problem = str(error).splitlines()[0][:120]
-        raise UserError(f"{trainer.checkpoint}: not a usable checkpoint ({problem}); delete it to start over") from error
+        raise UserError(
+            f"{trainer.checkpoint}: not a usable checkpoint ({problem}); delete it to start over"
+        ) from error
     for name in SCALARS:
         setattr(trainer, name, state[name])
     trainer.orbitals = {k: tuple(o.numpy() for o in v) for k, v in state["orbitals"].items()}

@@ -14,15 +14,21 @@ import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
+from pyscf import ao2mo
 from pyscf.scf import hf
 
 from dixc.errors import UserError
+from dixc.excitations import kernel_matrix
+from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid
 from dixc.records import ReferenceRecord, read_records
 from dixc.stages.derivatives import unpack
 from dixc.store import open_chunk
+from dixc.xc import XCExpansion, density_kernel
 
+NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
+GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
 DERIVATIVE_NAMES = ("a_plus_b", "a_minus_b", "probes", "hessian_probes")
 
 
@@ -84,7 +90,11 @@ class TrainingMolecule:
 
     def _ao_grid(self, kind: str) -> AOGrid:
         points = self.record.grid(self._levels[kind])
-        return AOGrid(self.mol, points.coords, points.weights, self.xctype, np.inf, self.device)
+        density = AOGrid(self.mol, points.coords, points.weights, "LDA", max_cache_mb=0).density(
+            self.record.dm
+        )[0]
+        kept = np.abs(points.weights) * density.numpy() > NEGLIGIBLE_ELECTRONS
+        return AOGrid(self.mol, points.coords[kept], points.weights[kept], self.xctype, np.inf, self.device)
 
     @cached_property
     def _main_grid(self) -> AOGrid:
@@ -110,6 +120,28 @@ class TrainingMolecule:
     def fock_without_xc(self) -> NDArray:
         """h + J at the reference density, (nao, nao): common to reference and model."""
         return self.hcore + self.get_jk(2 * self.orbo_ref @ self.orbo_ref.T)[0]
+
+    @cached_property
+    def _guide_factor(self):
+        """Cholesky factor of a classical functional's Hessian at the reference density, on the Hessian grid."""
+        grid = self.grid("hessian")
+        functional = registry.create(GUIDES[self.xctype])
+        expansion = XCExpansion(functional, self.rho_ref_hessian[None], grid.points, order=2)
+        fock = self.fock_without_xc + grid.potential_matrix(expansion.potential[0])
+        orbo, orbv = self.orbo_ref, self.orbv_ref
+        pairs = ao2mo.general(self.eri, (orbv, orbo, orbv, orbo), compact=False)
+        pairs += kernel_matrix(grid, density_kernel(expansion), orbo, orbv)
+        fock_vv, fock_oo = orbv.T @ fock @ orbv, orbo.T @ fock @ orbo
+        difference = np.kron(fock_vv, np.eye(self.shape[1])) - np.kron(np.eye(self.shape[0]), fock_oo)
+        return scipy.linalg.cho_factor(4 * difference + 16 * pairs)
+
+    def guide_inverse(self, vector: NDArray) -> NDArray:
+        """A classical functional's inverse Hessian times (n_vir, n_occ): the preconditioner of everything below.
+
+        It has no parameters and sees no reference derivative; it steers how fast the model's SCF and response equations
+        are solved, not where they lead.
+        """
+        return scipy.linalg.cho_solve(self._guide_factor, vector.ravel()).reshape(self.shape)
 
     @cached_property
     def hessian_ref(self) -> NDArray | None:
@@ -161,7 +193,7 @@ class TrainingMolecule:
         if self.grid("hessian") is not self.grid():
             points += self.grid("hessian").n_points
         pairs = self.metric_diagonal.size if "a_plus_b" in self._derivatives else 0
-        return 8e-6 * (nao**4 / 8 + 4 * nao * points + 2 * pairs**2)
+        return 8e-6 * (nao**4 / 8 + 4 * nao * points + 2 * pairs**2 + self.metric_diagonal.size**2)
 
 
 class MoleculeCache:
@@ -204,16 +236,19 @@ def load_molecules(
     for path in derivatives:
         with open_chunk(path, stage="derivatives") as chunk:
             for group in chunk.values():
-                arrays[str(group.attrs["name"])] = {k: np.array(group[k]) for k in DERIVATIVE_NAMES if k in group}
+                arrays[str(group.attrs["name"])] = {
+                    k: np.array(group[k]) for k in DERIVATIVE_NAMES if k in group
+                }
     molecules = {}
     for path in references:
         for record in read_records(path):
             if derivatives and not arrays.get(record.name):
-                raise UserError(f"{path}: molecule {record.name} has no Hessian in the derivative chunks given")
+                raise UserError(
+                    f"{path}: molecule {record.name} has no Hessian in the derivative chunks given"
+                )
             given = arrays.get(record.name, {})
             levels = (grid_level, hessian_grid_level)
             molecules[record.name] = TrainingMolecule(record, given, *levels, xctype, device)
     if not molecules:
         raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
     return molecules
-

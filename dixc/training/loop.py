@@ -69,7 +69,9 @@ class Trainer:
         """Train to the end, resuming from the checkpoint if there is one."""
         checkpoints.restore(self)
         settings, last = self.settings, time.perf_counter()
-        bar = tqdm(total=settings.steps, initial=self.step, desc=f"train {self.loss}", unit="step", disable=None)
+        bar = tqdm(
+            total=settings.steps, initial=self.step, desc=f"train {self.loss}", unit="step", disable=None
+        )
         while self.step < settings.steps:
             row = self.train_step()
             if self.step % settings.validate_every == 0 or self.step == settings.steps:
@@ -80,7 +82,9 @@ class Trainer:
             if self.step % settings.checkpoint_every == 0:
                 checkpoints.save(self)
             bar.update()
-            bar.set_postfix_str(" ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in TERMS_OF_LOSS[self.loss]))
+            bar.set_postfix_str(
+                " ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in TERMS_OF_LOSS[self.loss])
+            )
         bar.close()
         self.functional.load_state_dict(self.best_state)
         self.functional.eval()
@@ -89,10 +93,11 @@ class Trainer:
         """One optimizer step on one molecule; returns the columns of the training log."""
         molecule = self.molecules.get(self._name_of_step())
         self.optimizer.zero_grad(set_to_none=True)
-        values, converged = self._loss_and_gradient(molecule)
+        values, converged, builds = self._loss_and_gradient(molecule)
         norm = torch.nn.utils.clip_grad_norm_(self.functional.parameters(), self.settings.gradient_clip)
         usable = bool(torch.isfinite(norm)) and converged
         row = self._columns(values) | {
+            "scf_builds": builds,
             "molecule": molecule.record.name,
             "learning_rate": self.schedule.get_last_lr()[0],
             "grad_norm": float(norm),
@@ -106,8 +111,9 @@ class Trainer:
         self.bad_steps = 0 if usable else self.bad_steps + 1
         if self.bad_steps >= MAX_BAD_STEPS:
             raise UserError(
-                f"training {self.loss} (seed {self.seed}) step {self.step + 1}, molecule {name}: {MAX_BAD_STEPS} steps in a "
-                "row had no converged SCF or no finite gradient; lower training.learning_rate"
+                f"training {self.loss} (seed {self.seed}) step {self.step + 1}, molecule {name}: "
+                f"{MAX_BAD_STEPS} steps in a row had no converged SCF or no finite gradient; "
+                "lower training.learning_rate"
             )
         if usable:
             self.optimizer.step()
@@ -122,7 +128,7 @@ class Trainer:
         epoch, position = divmod(self.step, len(self.names))
         return self.names[np.random.default_rng([self.seed, epoch]).permutation(len(self.names))[position]]
 
-    def _loss_and_gradient(self, molecule: TrainingMolecule) -> tuple[list[TermValue], bool]:
+    def _loss_and_gradient(self, molecule: TrainingMolecule) -> tuple[list[TermValue], bool, int]:
         """Values of all terms of this loss; the parameter gradient is accumulated in `.grad`."""
         settings, active = self.settings, TERMS_OF_LOSS[self.loss]
         name = molecule.record.name
@@ -136,7 +142,7 @@ class Trainer:
         if "hessian" in active:
             rng = np.random.default_rng([self.seed, self.step, 1])
             values.append(terms.hessian(molecule, self.functional, settings, rng))
-        return values, point.converged
+        return values, point.converged, point.builds
 
     def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:
         columns = {}
@@ -152,7 +158,8 @@ class Trainer:
         collected, n_failed = [], 0
         for name in self.validation_names:
             molecule = self.molecules.get(name)
-            point = model_scf.solve(molecule, functional, self.orbitals.get(name), self.settings.density.scf_conv_tol_grad)
+            tolerance = self.settings.density.scf_conv_tol_grad
+            point = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
             self.orbitals[name] = (point.orbo, point.orbv)
             if not point.converged:
                 n_failed += 1

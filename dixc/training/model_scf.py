@@ -1,7 +1,9 @@
 """The model's own SCF during training: Newton steps on the manifold, from where the molecule was left last time.
 
-A functional changes little between two visits of a molecule, so two or three Newton steps with the operator of
-`dixc.grassmann` reach the new solution; the Hessian at the end serves the implicit differentiation as well.
+A functional changes little between two visits of a molecule, so few steps reach the new solution. Each step costs one
+build of the gradient: the steps use the inverse Hessian of a classical functional at the reference density (the
+molecule's "guide", factorised once), which contracts the gradient tenfold or more. The model's own kernel, much dearer,
+is computed once, at the solution, for the implicit differentiation.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dixc.training.data import TrainingMolecule
 from dixc.xc import XCExpansion
 
 MAX_ROTATION = 0.3  # rad; longer Newton steps are scaled down
+EXPECTED_CONTRACTION = 0.1  # of the gradient's norm in a step
 
 
 @dataclass
@@ -28,34 +31,40 @@ class SCFPoint:
     Attributes:
         orbo, orbv: orbitals (nao, nocc), (nao, nvir).
         energy: total energy, hartree.
-        expansion: the functional around this density (second order).
-        hessian: gradient and Hessian products here.
+        gradient: dE/dkappa (nvir, nocc), hartree.
+        expansion: the functional around this density.
+        hessian: the model's Hessian operator; None unless asked for.
         converged: gradient below the threshold.
-        iterations: Fock builds spent.
+        builds: evaluations of the functional spent.
     """
 
     orbo: NDArray
     orbv: NDArray
     energy: float
+    gradient: NDArray
     expansion: XCExpansion
-    hessian: OrbitalHessian
-    converged: bool
-    iterations: int
+    hessian: OrbitalHessian | None = None
+    converged: bool = False
+    builds: int = 1
 
 
-def expand_at(molecule: TrainingMolecule, functional: Functional, orbo: NDArray, orbv: NDArray) -> SCFPoint:
-    """Energy, gradient and Hessian operator of the model at given orbitals, on the main grid."""
-    grid = molecule.grid()
+def expand_at(
+    molecule: TrainingMolecule, functional: Functional, orbo: NDArray, orbv: NDArray, order: int
+) -> SCFPoint:
+    """Energy and gradient of the model at given orbitals on the main grid; with order 2 its Hessian operator too."""
+    grid, hybrid = molecule.grid(), functional.exact_exchange
     dm = 2 * orbo @ orbo.T
-    vj, vk = molecule.get_jk(dm, with_k=functional.exact_exchange != 0)
-    coulomb = vj if vk is None else vj - 0.5 * functional.exact_exchange * vk
-    rho = grid.density_of_pairs(orbo, orbo)[None]
-    expansion = XCExpansion(functional, rho, grid.points, order=2)
-    fock = molecule.hcore + coulomb + grid.potential_matrix(expansion.potential[0])
+    vj, vk = molecule.get_jk(dm, with_k=hybrid != 0)
+    coulomb = vj if vk is None else vj - 0.5 * hybrid * vk
+    expansion = XCExpansion(functional, grid.density_of_pairs(orbo, orbo)[None], grid.points, order)
     energy = molecule.mol.energy_nuc() + np.vdot(dm, molecule.hcore + 0.5 * coulomb) + expansion.energy
-    response = occupied_response(grid, expansion, orbo, molecule.get_jk, functional.exact_exchange)
+    if order == 1:
+        half = (molecule.hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], orbo)
+        return SCFPoint(orbo, orbv, float(energy), 4 * orbv.T @ half, expansion)
+    fock = molecule.hcore + coulomb + grid.potential_matrix(expansion.potential[0])
+    response = occupied_response(grid, expansion, orbo, molecule.get_jk, hybrid)
     hessian = OrbitalHessian(orbo, orbv, fock, response)
-    return SCFPoint(orbo, orbv, float(energy), expansion, hessian, False, 1)
+    return SCFPoint(orbo, orbv, float(energy), hessian.gradient(), expansion, hessian)
 
 
 def solve(
@@ -63,28 +72,33 @@ def solve(
     functional: Functional,
     start: tuple[NDArray, NDArray] | None,
     conv_tol_grad: float,
-    max_steps: int = 12,
+    max_steps: int = 20,
+    order: int = 2,
 ) -> SCFPoint:
     """The model's SCF solution nearest to the starting orbitals (the reference's if None).
 
     Args:
         conv_tol_grad: threshold for the norm of dE/dkappa, hartree.
+        order: 2 if the model's own Hessian is wanted at the solution.
     """
     orbo, orbv = start if start is not None else (molecule.orbo_ref, molecule.orbv_ref)
     orbo, orbv = _orthonormal(orbo, orbv, molecule.overlap)
-    point = expand_at(molecule, functional, orbo, orbv)
-    for step in range(1, max_steps + 1):
-        gradient = point.hessian.gradient()
-        norm = np.linalg.norm(gradient)
-        if norm < conv_tol_grad:
-            point.converged = True
+    norm = np.inf
+    for builds in range(1, max_steps + 2):
+        # where the next gradient is expected to be small enough, the Hessian is taken along
+        last = norm * EXPECTED_CONTRACTION < conv_tol_grad
+        point = expand_at(molecule, functional, orbo, orbv, order if last else 1)
+        point.builds, norm = builds, float(np.linalg.norm(point.gradient))
+        point.converged = norm < conv_tol_grad
+        if point.converged or builds > max_steps:
             break
-        # inexact Newton: no tighter than the step can use
-        kappa, _ = point.hessian.solve(-gradient, rtol=min(0.1, max(0.3 * conv_tol_grad / norm, norm)), max_iter=30)
+        kappa = -molecule.guide_inverse(point.gradient)
         kappa *= min(1.0, MAX_ROTATION / np.abs(kappa).max())
-        orbo, orbv = rotate(point.orbo, point.orbv, kappa)
-        point = expand_at(molecule, functional, orbo, orbv)
-        point.iterations = step + 1
+        orbo, orbv = rotate(orbo, orbv, kappa)
+    if order == 2 and point.hessian is None:
+        solution = expand_at(molecule, functional, orbo, orbv, 2)
+        solution.converged, solution.builds = point.converged, builds + 1
+        return solution
     return point
 
 

@@ -50,7 +50,11 @@ class TermValue:
 
 
 def energy_and_density(
-    molecule: TrainingMolecule, functional: Functional, point: SCFPoint, settings: Training, backward: bool = True
+    molecule: TrainingMolecule,
+    functional: Functional,
+    point: SCFPoint,
+    settings: Training,
+    backward: bool = True,
 ) -> list[TermValue]:
     """The two terms at the model's own SCF solution."""
     delta = settings.energy.huber_mEh
@@ -70,7 +74,9 @@ def energy_and_density(
             cotangent = torch.zeros_like(expansion.rho[0])
             cotangent[0] = 2 * weighted / n_electrons
             kappa_slope = 4 * point.orbv.T @ grid.potential_on_orbitals(cotangent, point.orbo)
-            adjoint, _ = point.hessian.solve(kappa_slope, rtol=settings.density.cg_tol)
+            adjoint, _ = point.hessian.solve(
+                kappa_slope, rtol=settings.density.cg_tol, precondition=molecule.guide_inverse
+            )
             rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.orbo)
             slope = -settings.density.weight * invariants_jvp(expansion.rho, rho_adjoint[None])
         energy_slope = settings.energy.weight * 1000 * error / (delta * root)
