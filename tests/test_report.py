@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-import types
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from dixc.config import Config
 from dixc.errors import UserError
-from dixc.report import compare, figures, narrative
+from dixc.report import FIGURES, compare, figures, narrative, paper, plots_training, sections
 from dixc.report.metrics import summarise
 from dixc.stages import report
 from dixc.stages.tables import COLUMNS, as_types, write_tables
@@ -37,7 +36,8 @@ def make_config(seeds=(0,), models=("xcdiff",)) -> Config:
     return Config.model_validate({
         "run": "synthetic",
         "molecules": {
-            "files": ["molecules.xyz"], "train": {"count": 4, "max_heavy": 4}, "validation": {"count": 2, "max_heavy": 4},
+            "files": ["molecules.xyz"], "train": {"count": 4, "max_heavy": 4},
+            "validation": {"count": 2, "max_heavy": 4},
             "test": {"names": [name for name, _ in MOLECULES["test"]]},
         },
         "models": [{"name": name} for name in models],
@@ -145,10 +145,346 @@ def make_report(folder: Path, tables: dict[str, pd.DataFrame], config: Config, l
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.fixture(autouse=True)
-def _provenance(monkeypatch):
-    """Versions that do not depend on the machine."""
-    stand_in = types.ModuleType("dixc.provenance")
-    stand_in.collect = lambda: {"dixc": "1.2.3", "packages": {"torch": "2.13.0"}}
-    monkeypatch.setitem(sys.modules, "dixc.provenance", stand_in)
-    monkeypatch.setattr("dixc.provenance", stand_in, raising=False)
+class Page(HTMLParser):
+    """What a page refers to, its text, and its images."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.references, self.images, self.tags, self.words = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [
+            value for key, value in attrs if key in ("src", "href", "srcset", "action", "data")
+        ]
+        if tag == "img":
+            self.images.append(dict(attrs))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder, tables and text of a report with everything in it."""
+    folder = tmp_path_factory.mktemp("whole")
+    tables = make_tables(seeds=(0, 1), failed={("hess", 0, "furan")})
+    return (
+        folder,
+        tables,
+        make_report(folder, tables, make_config((0, 1)), make_logs(folder / "training", (0, 1))),
+    )
+
+
+def test_numbers_of_the_summary_are_in_the_page(whole):
+    folder, _, text = whole
+    summary = pd.read_csv(folder / "tables" / "summary.csv")
+    page = Page(text).text
+    for row in summary[(summary["split"] == "test") & summary["metric"].isin(sections.HEADLINE)].itertuples():
+        assert compare.number(row.value) in page
+    assert "2 test" not in page.split("In short")[0]
+    assert "8 for testing (5 to 7 heavy atoms)" in page
+    assert "B3LYP/def2-svp" in page
+
+
+def test_nothing_is_loaded_from_elsewhere(whole):
+    page = Page(whole[2])
+    allowed = ("#", "data:image/svg+xml;base64,", "https://arxiv.org/", "https://doi.org/")
+    assert all(reference.startswith(allowed) for reference in page.references)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    style = re.search(r"<style>(.*?)</style>", whole[2], re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_figures_are_in_the_page_and_beside_it(whole):
+    folder, _, text = whole
+    images = Page(text).images
+    assert len(images) == len(FIGURES)
+    assert all(image["alt"] for image in images)
+    written = sorted(path.name for path in (folder / "figures").iterdir())
+    assert written == sorted(f"{name}.svg" for name in FIGURES)
+    for name in written:
+        root = ElementTree.parse(folder / "figures" / name).getroot()
+        assert root.tag.endswith("svg")
+    # nothing half-written or hidden is left
+    assert {path.name for path in folder.iterdir()} == {"tables", "training", "figures", "report.html"}
+
+
+def test_the_same_input_gives_the_same_report(whole, tmp_path):
+    _, tables, text = whole
+    again = make_report(tmp_path, tables, make_config((0, 1)), make_logs(tmp_path / "training", (0, 1)))
+    # all but versions, which tell of the checkout and may change while tests run
+    assert again.split('id="provenance"')[0] == text.split('id="provenance"')[0]
+
+
+def test_failures_are_counted_and_named(whole):
+    _, tables, text = whole
+    rows = sections.failures(tables, {})
+    assert {row["where"] for row in rows} == {"scf", "warmstart", "tddft"}
+    assert all(
+        (row["who"], row["count"], row["names"]) == ("xcdiff hess", "1 of 16", "furan (seed 0)")
+        for row in rows
+    )
+    page = Page(text).text
+    assert "furan (seed 0)" in page
+    assert "15 / 16" in page
+    assert "†1" in page
+
+
+def test_skipped_training_steps_are_told(tmp_path):
+    logs = make_logs(tmp_path)
+    log = pd.read_csv(logs[0])
+    log.loc[:2, "skipped"] = 1
+    rows = sections.failures(make_tables(), {"xcdiff-base-0": log})
+    assert [(row["who"], row["count"]) for row in rows] == [("xcdiff-base-0", "3 of 120")]
+
+
+def test_one_seed_is_said(tmp_path):
+    page = Page(make_report(tmp_path, make_tables(), make_config(), make_logs(tmp_path / "training"))).text
+    assert "one seed and 8 test molecules" in page
+    assert "spread between seeds unknown" in page
+    assert "All trainings took the same number of steps, 120." in page
+
+
+def set_values(tables, loss, values, column="e_rho_mEh", seed=None):
+    """Replace test values of a loss, molecule by molecule."""
+    scf = tables["scf"]
+    chosen = (scf["loss"] == loss) & (scf["split"] == "test")
+    chosen &= scf["seed"] == seed if seed is not None else True
+    scf.loc[chosen, column] = values
+
+
+@pytest.mark.parametrize(
+    ("new", "percent", "verdict", "n_better"),
+    [
+        ([0.8] * 8, -20.0, "better", 8),
+        ([1.3] * 8, 30.0, "worse", 0),
+        ([0.95] * 8, -5.0, "no clear change", 8),
+        # the mean falls by 30 %, but by two molecules only
+        ([1.0] * 6 + [-0.2, -0.2], -30.0, "no clear change", 2),
+    ],
+)
+def test_verdicts_of_one_seed(new, percent, verdict, n_better):
+    tables = make_tables()
+    set_values(tables, "base", [1.0] * 8)
+    set_values(tables, "grad", new)
+    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    assert change.percent == pytest.approx(percent)
+    assert (change.verdict, change.n_better, change.n) == (verdict, n_better, 8)
+    assert np.isnan(change.spread)
+    words = narrative.change_sentence(change, "grad", "base")
+    assert f"better on {n_better} of 8 molecules" in words
+    assert "1 seed, spread between seeds unknown" in words
+    assert ("lowers" in words) == (percent < 0)
+
+
+def test_a_change_below_the_spread_of_seeds_is_not_clear():
+    tables = make_tables(seeds=(0, 1))
+    for seed, value in ((0, 1.0), (1, 0.5)):
+        set_values(tables, "base", [1.0] * 8, seed=seed)
+        set_values(tables, "grad", [value] * 8, seed=seed)
+    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    # 0 and -50 %: mean -25 %, standard deviation 35 %
+    assert change.percent == pytest.approx(-25)
+    assert change.spread == pytest.approx(50 / np.sqrt(2))
+    assert change.verdict == "no clear change"
+
+
+def test_only_common_molecules_are_compared():
+    tables = make_tables(failed={("grad", 0, "furan")})
+    set_values(tables, "base", [100.0] + [1.0] * 7)
+    set_values(tables, "grad", [0.0] + [0.5] * 7)
+    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    assert (change.value, change.against, change.n, change.n_left_out) == (0.5, 1.0, 7, 1)
+    against_pbe = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("pbe", "none"))
+    assert against_pbe.n == 7
+
+
+def test_it_is_said_where_base_wins():
+    tables = make_tables()
+    for loss, value in (("base", 0.4), ("grad", 0.5), ("hess", 0.6)):
+        set_values(tables, loss, [value] * 8)
+    config = make_config()
+    assert narrative.best(tables, "e_rho_mEh", [("xcdiff", loss) for loss in ("base", "grad", "hess")]) == [
+        ("xcdiff", "base")
+    ]
+    assert re.search(r"base on [^;]*E_rho", narrative.winner_sentences(config, tables)[0])
+    sentences = [narrative.step_sentence(step) for step in narrative.steps(config, tables)]
+    assert re.search(r"worse on [^;]*E_rho \+25 %", sentences[0])
+    assert re.search(r"worse on [^;]*E_rho \+50 %", sentences[2])
+
+
+def test_nobody_wins_by_failing():
+    tables = make_tables(failed={("hess", 0, "furan")})
+    set_values(tables, "base", [9.0] + [1.0] * 7)
+    set_values(tables, "hess", [9.0] + [1.1] * 7)
+    assert narrative.best(tables, "e_rho_mEh", [("xcdiff", "base"), ("xcdiff", "hess")]) == [
+        ("xcdiff", "base")
+    ]
+
+
+def test_paper_and_ours_by_hand():
+    tables = make_tables()
+    set_values(tables, "base", [1.0] * 8)
+    set_values(tables, "hess", [0.6] * 8)
+    found = {(one.claim.metric, one.loss): one for one in paper.ours(make_config(), tables)}
+    assert found["e_rho_mEh", "hess"].percent == pytest.approx(-40)
+    assert "1.00 → 0.600 mEh" in found["e_rho_mEh", "hess"].words
+    warm = tables["warmstart"]
+    mine = warm[(warm["loss"] == "hess") & (warm["guess"] == "density")]
+    saved = (100 * (11 - mine["cycles"]) / 11).mean()
+    assert found["warmstart_cycles_saved_percent", "hess"].percent == pytest.approx(-saved)
+    assert ("tddft_mae_eV", "grad") not in found  # the paper's figure is for Hessian supervision
+
+
+def test_several_models_are_averaged():
+    models = ("xcdiff", "nnmgga")
+    found = paper.ours(make_config(models=models), make_tables(models=models))
+    percents = [one.percent for one in found if one.claim.metric == "e_rho_mEh" and one.loss == "grad"]
+    assert len(percents) == 3
+    assert percents[2] == pytest.approx(np.mean(percents[:2]))
+    assert next(one.who for one in found if one.is_mean) == "grad, mean of 2 models"
+
+
+def drop(tables, **conditions):
+    """Tables without the rows that meet a condition, by name of the table."""
+    return {name: table[~conditions[name](table)].reset_index(drop=True) if name in conditions else table
+            for name, table in tables.items()}  # fmt: skip
+
+
+def everything(table):
+    return pd.Series(True, index=table.index)
+
+
+@pytest.mark.parametrize("name", ["scf", "warmstart", "tddft"])
+def test_a_table_without_rows_is_told(tmp_path, name):
+    text = make_report(tmp_path, drop(make_tables(), **{name: everything}), make_config(), [])
+    page = Page(text).text
+    assert f"{name}: the table has no rows." in page
+    assert "xcdiff-base-0: no training log." in page
+
+
+def test_a_model_without_rows_is_told(tmp_path):
+    tables = drop(
+        make_tables(),
+        **{name: lambda table: table["loss"] == "hess" for name in ("scf", "warmstart", "tddft")},
+    )
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "scf: no test rows of xcdiff hess." in page
+    assert "tddft: no test rows of xcdiff hess." in page
+
+
+def test_molecules_without_rows_are_told(tmp_path):
+    tables = drop(make_tables(), scf=lambda table: table["molecule"] == "toluene")
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "scf: 1 of 8 test molecules of the config have no row" in page
+
+
+def test_all_failed(tmp_path):
+    tables = make_tables()
+    for table in tables.values():
+        table["converged"] = False
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "none of the test rows of pbe converged" in page
+    assert "8 of 8" in page
+    assert "Nothing can be compared" in page
+
+
+def test_nothing_at_all(tmp_path):
+    empty = {name: table.iloc[:0] for name, table in make_tables().items()}
+    page = Page(make_report(tmp_path, empty, make_config(), [])).text
+    assert "The tables have no test rows." in page
+    assert "No training logs." in page
+
+
+def test_values_that_are_not_numbers(tmp_path):
+    tables = make_tables()
+    for name, column in (("scf", "e_rho_mEh"), ("warmstart", "hybrid_fock_builds"), ("tddft", "error_eV")):
+        tables[name].loc[::2, column] = pd.NA if tables[name][column].dtype == "Int64" else np.nan
+    log = make_logs(tmp_path / "training")[0]
+    rows = pd.read_csv(log)
+    rows.loc[3, ["loss", "energy_raw_mEh"]] = np.inf
+    rows.to_csv(log, index=False)
+    assert "<html" in make_report(tmp_path, tables, make_config(), [log])
+
+
+def test_names_are_escaped(tmp_path):
+    tables = make_tables()
+    for table in tables.values():
+        table["molecule"] = table["molecule"].replace({"furan": "<b>$x_{1$ & co"})
+    text = make_report(tmp_path, tables, make_config(), [])
+    assert "<b>$x" not in text
+    assert "&lt;b&gt;$x_{1$ &amp; co" in text
+
+
+def test_settings_and_versions_are_in_the_page(whole):
+    page = Page(whole[2]).text
+    assert "max_heavy: 4" in page
+    assert "dixc" in page
+    for package in ("pyscf", "torch"):
+        assert package in page
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "scf.csv"])
+def test_a_missing_table_is_an_error_that_leaves_nothing(tmp_path, name):
+    tables = make_tables()
+    write_tables(tables | {"summary": summarise(tables)}, tmp_path / "tables")
+    (tmp_path / "tables" / name).unlink()
+    with pytest.raises(UserError, match=rf"{name}: no such file"):
+        report.run(make_config(), tmp_path / "tables", [], tmp_path / "out" / "report.html")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "cannot be read"), ("step,loss\n1,2\n", "no column wall_s")]
+)
+def test_a_bad_training_log_is_an_error(tmp_path, text, message):
+    path = tmp_path / "xcdiff-base-0.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        plots_training.read_logs([path])
+
+
+def test_a_training_log_without_rows(tmp_path):
+    path = tmp_path / "xcdiff-base-0.csv"
+    path.write_text("step,wall_s,loss\n")
+    assert "<html" in make_report(tmp_path, make_tables(), make_config(), [path])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (1.0, "1.00"), (0.0123456, "0.0123"), (123456.0, "123456"), (float("nan"), "–"), (1e-7, "1.00e-07"),
+     (-3.14159, "-3.14")],
+)  # fmt: skip
+def test_numbers_in_words(value, words):
+    assert compare.number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(-12.3, "−12 %"), (3.21, "+3.2 %"), (-0.01, "0 %"), (9.97, "+10 %"), (float("nan"), "–")],
+)
+def test_percent_in_words(value, words):
+    assert compare.signed_percent(value) == words
+
+
+def test_names_of_logs():
+    assert plots_training.parts("skala-mgga-hess-12") == ("skala-mgga", "hess", "12")
+
+
+def test_functionals_follow_the_config_and_then_the_tables():
+    tables = make_tables(models=("xcdiff", "other"))
+    assert compare.functionals(make_config(), tables) == [
+        ("pbe", "none"), ("r2scan", "none"), ("xcdiff", "base"), ("xcdiff", "grad"), ("xcdiff", "hess"),
+        ("other", "base"), ("other", "grad"), ("other", "hess"),
+    ]  # fmt: skip
+
+
+def test_every_figure_has_words():
+    assert tuple(figures.WORDS) == FIGURES

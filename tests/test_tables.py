@@ -17,6 +17,7 @@ ATOMS = {
     "water": ([8, 1, 1], "train"),
     "methane": ([6, 1, 1, 1, 1], "train"),
     "methanol": ([6, 8, 1, 1, 1, 1], "train"),
+    "formaldehyde": ([6, 8, 1, 1], "train"),
     "ethanol": ([6, 6, 8, 1, 1, 1, 1, 1, 1], "test"),
     "hydrogen fluoride": ([9, 1], "test"),
 }
@@ -109,9 +110,8 @@ def test_fit_uses_converged_training_molecules_only():
 
 
 def test_seeds_are_fitted_apart():
-    table = scf_table(
-        [(0, "train", "a", True, 4.0, 1), (1, "train", "a", True, 8.0, 1), (1, "test", "b", True, 9.0, 1)]
-    )
+    train = [(seed, "train", "a", True, error, 1) for seed, error in ((0, 4.0), (1, 8.0))]
+    table = scf_table([*train, (1, "test", "b", True, 9.0, 1)])
     counts = element_counts(pd.Series([(1,), (1,), (1,)]))
     assert fitted_errors(table, counts).to_numpy() == pytest.approx([0.0, 0.0, 1.0])
 
@@ -125,7 +125,12 @@ def test_run_merges_chunks(tmp_path):
     tags = {"model": "xcdiff", "loss": "hess", "seed": 2}
     chunks = [
         write_chunk(tmp_path / "test.h5", tags, ["ethanol", "hydrogen fluoride"]),
-        write_chunk(tmp_path / "train.h5", tags, ["water", "methane", "methanol"], unconverged=["water"]),
+        write_chunk(
+            tmp_path / "train.h5",
+            tags,
+            ["water", "methane", "methanol", "formaldehyde"],
+            unconverged=["water"],
+        ),
     ]
     warm = part(tmp_path / "w.csv", "warmstart", [warm_row("b3lyp", "none", 0, "ethanol", "minao", 12)])
     states = part(tmp_path / "t.csv", "tddft", [state_row(2, "ethanol", 1, 0.1)])
@@ -135,9 +140,10 @@ def test_run_merges_chunks(tmp_path):
     ]  # fmt: skip
     scf = pd.read_csv(tmp_path / "tables" / "scf.csv")
     assert list(scf) == COLUMNS["scf"]
-    assert scf["molecule"].tolist() == ["water", "methane", "methanol", "hydrogen fluoride", "ethanol"] or (
-        scf["split"].tolist() == ["train"] * 3 + ["test"] * 2
-    )
+    # by split, then heavy atoms, then name
+    assert scf["molecule"].tolist() == [
+        "methane", "water", "formaldehyde", "methanol", "hydrogen fluoride", "ethanol",
+    ]  # fmt: skip
     rows = scf.set_index("molecule")
     assert rows.loc["ethanol", "e_tot_error_fit_mEh"] == pytest.approx(0.0, abs=1e-9)
     assert np.isnan(rows.loc["hydrogen fluoride", "e_tot_error_fit_mEh"])
@@ -184,15 +190,16 @@ def test_the_same_molecule_twice_is_refused(tmp_path):
     assert not (tmp_path / "tables").exists()
 
 
-def test_a_missing_metric_is_named(tmp_path):
-    writer = ChunkWriter(
-        tmp_path / "a.h5", stage="scf", settings={}, key="k", attributes={"model": "m", "loss": "base"}
-    )
-    writer.write(
-        "water", {"atomic_numbers": np.array([1])}, {"split": "test", "n_heavy": 1, "converged": True}
-    )
+@pytest.mark.parametrize("lacking", ["seed", "e_rho_mEh"])
+def test_a_missing_attribute_is_named(tmp_path, lacking):
+    tags = {"model": "xcdiff", "loss": "base", "seed": 0}
+    metrics = SCF | {"e_tot_error_mEh": 1.0, "converged": True, "n_heavy": 1, "split": "test"}
+    tags.pop(lacking, None)
+    metrics.pop(lacking, None)
+    writer = ChunkWriter(tmp_path / "a.h5", stage="scf", settings={}, key="k", attributes=tags)
+    writer.write("water", {"atomic_numbers": np.array([8, 1, 1])}, metrics)
     writer.finish(1.0)
-    with pytest.raises(UserError, match=r"a\.h5.*seed"):
+    with pytest.raises(UserError, match=rf"a\.h5.*no attribute {lacking}"):
         tables.run(None, [tmp_path / "a.h5"], [], [], tmp_path / "tables")
 
 
@@ -303,13 +310,8 @@ def test_excitations_by_hand():
 
 
 def test_values_that_are_not_finite_are_counted():
-    scf = scf_table(
-        [
-            (0, "test", "a", True, 1.0, np.inf),
-            (0, "test", "b", True, 1.0, np.nan),
-            (0, "test", "c", True, 1.0, 2),
-        ]
-    )
+    values = {"a": np.inf, "b": np.nan, "c": 2.0}
+    scf = scf_table([(0, "test", name, True, 1.0, e_rho) for name, e_rho in values.items()])
     row = value_of(summarise(with_empty(scf=scf)), "e_rho_mEh")
     assert (row["value"], row["n"], row["n_failed"]) == (2.0, 1, 2)
 

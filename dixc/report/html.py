@@ -28,10 +28,7 @@ def page(
     """HTML text of the report.
 
     Args:
-        config: the run's config.
-        tables: scf, warmstart and tddft.
-        summary: the summary table.
-        logs: training logs by name.
+        config, tables, summary, logs: the run's config, its tables, and training logs by name.
         figures: as of `figures.draw_all`.
         provenance: versions and the like, nested mappings allowed.
     """

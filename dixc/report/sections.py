@@ -185,7 +185,8 @@ def training_cost(logs: dict[str, pd.DataFrame]) -> dict[str, Any]:
         words = f"The trainings took different numbers of steps: {', '.join(map(str, steps))}."
     base = table[table["loss"] == "base"].groupby("model")["wall_s"].mean()
     rows = [
-        {"name": f"{row.model} {row.loss}", "seed": row.seed, "steps": number(row.steps, 6),
+        {"name": f"{row.model} {row.loss}", "seed": row.seed,
+         "steps": f"{row.steps:.0f}" if pd.notna(row.steps) else "–",
          "wall": number(row.wall_s), "each": number(row.ms_per_step),
          "ratio": number(row.wall_s / base[row.model], 2) if row.model in base else "–"}
         for row in table.itertuples()
@@ -213,7 +214,7 @@ def _word(value: Any) -> str:
 
 def glossary(config) -> dict[str, list[tuple[str, str]]]:
     """One sentence for each metric and loss."""
-    metrics = [(f"{one.label} ({one.unit})", one.meaning) for one in METRICS if one.name in HEADLINE]
+    metrics = [(f"{one.label}, {one.unit}", one.meaning) for one in METRICS if one.name in HEADLINE]
     words = narrative.LOSS_WORDS
     return {
         "metrics": metrics,

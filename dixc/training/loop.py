@@ -48,7 +48,8 @@ class Trainer:
         validation: dict[str, TrainingMolecule],
         checkpoint: Path,
     ):
-        self.functional, self.loss, self.seed, self.settings = functional.train(), loss, seed, settings
+        functional = functional.train().to(torch.float32 if settings.precision == "mixed" else torch.float64)
+        self.functional, self.loss, self.seed, self.settings = functional, loss, seed, settings
         self.names = sorted(train)
         self.validation_names = sorted(validation)
         self.molecules = MoleculeCache(train | validation, settings.cache_gb)
@@ -87,7 +88,7 @@ class Trainer:
             )
         bar.close()
         self.functional.load_state_dict(self.best_state)
-        self.functional.eval()
+        self.functional.double().eval()
 
     def train_step(self) -> dict:
         """One optimizer step on one molecule; returns the columns of the training log."""
