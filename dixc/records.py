@@ -131,7 +131,15 @@ def record_from_group(group, settings: dict) -> ReferenceRecord:
 
 
 def read_records(path: Path) -> list[ReferenceRecord]:
-    """All molecules of a reference chunk whose SCF converged, in the order of the chunk's names."""
+    """All molecules of a reference chunk whose SCF converged, in the order of the chunk."""
     with open_chunk(path, stage="reference") as chunk:
         settings = json.loads(chunk.attrs["settings"])
         return [record_from_group(g, settings) for g in chunk.values() if g.attrs["status"] == "ok"]
+
+
+def read_failures(path: Path) -> dict[str, dict]:
+    """The molecules of a reference chunk that failed: split, n_heavy and reason by name."""
+    wanted = ("split", "n_heavy", "reason")
+    with open_chunk(path, stage="reference") as chunk:
+        failed = {name: group for name, group in chunk.items() if group.attrs["status"] != "ok"}
+        return {name: {key: group.attrs[key] for key in wanted} for name, group in failed.items()}

@@ -82,7 +82,13 @@ def _scaled_slopes(functional: Functional, x: Tensor, create_graph: bool) -> Ten
 
 
 def fit(
-    functional: Functional, target: Functional, x: Tensor, weights: Tensor, steps: int, n_points: int, seed: int
+    functional: Functional,
+    target: Functional,
+    x: Tensor,
+    weights: Tensor,
+    steps: int,
+    n_points: int,
+    seed: int,
 ) -> float:
     """L-BFGS on a fixed random sample of points; returns the root mean square error, hartree per electron.
 

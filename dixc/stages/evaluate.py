@@ -18,7 +18,7 @@ from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.grid import AOGrid
 from dixc.provenance import file_hash, hash_of
-from dixc.records import ReferenceRecord, read_records
+from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.store import ChunkWriter
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
         if not writer.has(record.name):
             arrays, attributes = evaluate(record, xc, settings)
             writer.write(record.name, arrays, attributes | {"split": record.split}, UNITS)
+    for name, failure in read_failures(reference).items():
+        if not writer.has(name):
+            known = {"split": str(failure["split"]), "n_heavy": int(failure["n_heavy"])}
+            writer.fail(name, f"no reference: {failure['reason']}", known)
     writer.finish(1.0)
 
 

@@ -6,6 +6,7 @@ functional whose transition amplitudes (in the reference orbitals) overlap most,
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ from dixc.errors import UserError
 from dixc.excitations import Excitations, ResponseSolver
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
-from dixc.records import ReferenceRecord, read_records
-from dixc.stages.warmstart import TAGS, write_rows
+from dixc.records import ReferenceRecord, read_failures, read_records
+from dixc.stages.warmstart import TAGS, failed_row, write_rows
 from dixc.store import open_chunk
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
                 found = _excitations(solver, len(energies), method)
                 for row in compare(record, mf, found, target, settings.n_states):
                     rows.append(common | {"method": method} | row)
+        for name, failure in read_failures(reference).items():
+            for method, state in product(settings.methods, range(1, settings.n_states + 1)):
+                rows.append(tags | failed_row(name, failure) | {"method": method, "state": state})
     write_rows(rows, COLUMNS, out)
 
 

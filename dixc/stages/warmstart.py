@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dixc.records import ReferenceRecord, read_records
+from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages.evaluate import count_fock_builds
 from dixc.store import open_chunk
 
@@ -31,23 +31,37 @@ COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh"]
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
     """Write warm-start rows: of the default guess if `scf` is None, else of the densities in an SCF chunk."""
     settings = config.evaluation.scf.model_dump()
-    records = {record.name: record for record in read_records(reference)}
-    rows = []
+    records = read_records(reference)
+    guess = "minao" if scf is None else "density"
     if scf is None:
         tags = {"model": config.reference.functional, "loss": "none", "seed": 0}
-        for record in tqdm(records.values(), desc="minao", unit="mol", disable=None):
-            rows.append(tags | _row(record, "minao", None, settings))
+        bar = tqdm(records, desc="default guess", unit="mol", disable=None)
+        rows = [_row(record, "minao", None, settings) for record in bar]
     else:
         with open_chunk(scf, stage="scf") as chunk:
             tags = {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
-            for name, group in tqdm(chunk.items(), desc=f"warm start {functional}", unit="mol", disable=None):
-                orbo = np.array(group["mo_coeff"])[:, np.array(group["mo_occ"]) == 2]
-                row = _row(records[name], "density", 2 * orbo @ orbo.T, settings)
-                row["cheap_fock_builds"] = int(group.attrs["fock_builds"])
-                row["wall_total_s"] += float(group.attrs["wall_s"])
-                row["converged"] &= bool(group.attrs["converged"])
-                rows.append(tags | row)
-    write_rows(rows, COLUMNS, out)
+            bar = tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None)
+            rows = [_warm_row(record, chunk[record.name], settings) for record in bar]
+    rows += [
+        failed_row(name, failure) | {"guess": guess} for name, failure in read_failures(reference).items()
+    ]
+    write_rows([tags | row for row in rows], COLUMNS, out)
+
+
+def failed_row(name: str, failure: dict) -> dict:
+    """The row of a molecule without a reference: nothing but its name, and that it failed."""
+    known = {"split": failure["split"], "n_heavy": failure["n_heavy"]}
+    return {"molecule": name, "converged": False} | known
+
+
+def _warm_row(record: ReferenceRecord, solved, settings: dict) -> dict:
+    """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time."""
+    orbo = np.array(solved["mo_coeff"])[:, np.array(solved["mo_occ"]) == 2]
+    row = _row(record, "density", 2 * orbo @ orbo.T, settings)
+    row["cheap_fock_builds"] = int(solved.attrs["fock_builds"])
+    row["wall_total_s"] += float(solved.attrs["wall_s"])
+    row["converged"] &= bool(solved.attrs["converged"])
+    return row
 
 
 def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> dict:

@@ -1,3 +1,5 @@
+from dixc.report import FIGURES
+
 FUNCTIONALS = CONFIG.functionals()
 WARMSTART = chunks(CONFIG.evaluation.warmstart.splits)
 TABLES = [result(f"tables/{name}.csv") for name in ("scf", "warmstart", "tddft", "summary")]
@@ -53,12 +55,21 @@ rule report:
         tables=TABLES,
         training=[result(f"training/{name}.csv") for name in CONFIG.trained()],
     output:
-        report(
+        page=report(
             result("report.html"),
             caption="../report/report.rst",
             category="Report",
             labels={"report": CONFIG.report.title, "run": CONFIG.run},
         ),
+        figures=[
+            report(
+                result(f"figures/{name}.svg"),
+                caption="../report/figure.rst",
+                category="Figures",
+                labels={"figure": name.replace("_", " "), "run": CONFIG.run},
+            )
+            for name in FIGURES
+        ],
     log:
         result("logs/report.log"),
     benchmark:
@@ -75,4 +86,4 @@ rule report:
         settings=settings("report"),
     shell:
         "dixc report --config {params.config} --tables {params.folder} {params.training}"
-        " --out {output} --threads {threads} &> {log}"
+        " --out {output.page} --threads {threads} &> {log}"
