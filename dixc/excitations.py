@@ -266,6 +266,7 @@ class ResponseSolver:
         self._block = np.arange(nvir * nocc).reshape(nvir, nocc)[:n_vir, nocc - n_occ :].ravel()
         self._low = Window.of(mf, n_occ, n_vir)
         self._plus, self._minus = dense_matrices(mf, self._low)
+        self._tried: list[tuple[NDArray, NDArray]] = []
         self._low_values, self._low_vectors = scipy.linalg.eigh((self._plus + self._minus) / 2)
 
     def plus(self, v: NDArray) -> NDArray:
@@ -273,7 +274,9 @@ class ResponseSolver:
         kappa = v.reshape(-1, *self.differences.shape)
         self.n_products += len(kappa)
         change = self.window.orbv.T @ self._response(2 * self.window.orbv @ kappa)
-        return (self.differences * kappa + change).reshape(v.shape)
+        product = (self.differences * kappa + change).reshape(v.shape)
+        self._tried.append((v, product))
+        return product
 
     def minus(self, v: NDArray) -> NDArray:
         """(A - B) v for v (K, n_pairs), hartree; diagonal without exact exchange."""
@@ -294,7 +297,22 @@ class ResponseSolver:
         return result
 
     def _start(self, n_states: int, method: str) -> tuple[NDArray, NDArray]:
-        """X and Y (n, n_pairs) of the low-energy block's own lowest states."""
+        """X and Y (n, n_pairs) to start from.
+
+        Where products with A + B are there from an earlier call and A - B is diagonal, the best TDA states in their
+        span cost nothing; else the lowest states of the low-energy block.
+        """
+        if method == "tda" and self._tried and not self._hybrid:
+            trial = np.concatenate([v for v, _ in self._tried])
+            product = np.concatenate([p for _, p in self._tried]) + self.differences.ravel() * trial
+            basis, triangle = np.linalg.qr(trial.T)
+            kept = np.abs(triangle.diagonal()) > 1e-6 * np.abs(triangle.diagonal()).max()
+            inverse = np.linalg.pinv(triangle)
+            projected = basis.T @ (product.T / 2) @ inverse
+            projected = projected[np.ix_(kept, kept)]
+            _, vectors = scipy.linalg.eigh((projected + projected.T) / 2)
+            x = (basis[:, kept] @ vectors[:, :n_states]).T
+            return x, np.zeros_like(x)
         low = CasidaMatrix(self._plus, self._minus).solve(self._low.differences.shape, n_states, method)
         x = np.zeros((len(low.energies), self.differences.size))
         y = np.zeros_like(x)

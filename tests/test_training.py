@@ -7,11 +7,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from conftest import reference_record
 
 from dixc import create
 from dixc.config.training import Training
-from dixc.training import model_scf, terms
-from dixc.training.data import TrainingMolecule
+from dixc.errors import UserError
+from dixc.training import checkpoints, model_scf, terms
+from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.loop import Trainer
 
 TIGHT = {"scf_conv_tol_grad": 1e-9, "cg_tol": 1e-10}
 
@@ -75,3 +78,119 @@ def test_parameter_gradient_is_that_of_the_value(case, molecule, functional):
     errors = [abs((at(h) - at(-h)) / (2 * h) - analytic) / abs(analytic) for h in (1e-3, 1e-4)]
     assert errors[1] < 2e-5
     assert errors[1] < max(errors[0], 1e-6), "the error must fall with the step"
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Two training molecules and one for validation, rebuilt for each trainer as a new process would."""
+    known = {name: reference_record(name) for name in ("water", "ammonia", "methane")}
+
+    def build(names):
+        return {name: TrainingMolecule(*known[name], grid_level=0, hessian_grid_level=0) for name in names}
+
+    return lambda: (build(["water", "ammonia"]), build(["methane"]))
+
+
+def trainer(data, folder, loss="hess", **changes) -> Trainer:
+    values = {"steps": 6, "validate_every": 3, "checkpoint_every": 2, "grid_level": 0, "precision": "double"}
+    options = Training.model_validate(values | changes)
+    return Trainer(create("xcdiff", n_hidden=6, n_layers=2), loss, 0, options, *data(), folder / f"{loss}.pt")
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("loss", ["base", "hess"])
+def test_resumed_run_repeats_the_uninterrupted_one(data, tmp_path, loss, one_thread):
+    whole = trainer(data, tmp_path, loss)
+    whole.run()
+    (tmp_path / f"{loss}.pt").unlink()
+    killed = trainer(data, tmp_path, loss)
+    for _ in range(5):  # one step after the last checkpoint
+        row = killed.train_step()
+        if killed.step % 3 == 0:
+            row |= killed.validate()
+        killed.rows.append(row)
+        if killed.step % 2 == 0:
+            checkpoints.save(killed)
+    resumed = trainer(data, tmp_path, loss)
+    resumed.run()
+    assert len(resumed.rows) == 6
+    for a, b in zip(whole.functional.parameters(), resumed.functional.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_losses_are_cumulative_and_base_knows_no_derivatives(data, tmp_path):
+    columns = {}
+    for loss in ("base", "grad", "hess"):
+        columns[loss] = {
+            key for key in trainer(data, tmp_path, loss).train_step() if key.endswith("_weighted")
+        }
+    assert columns["base"] == {"energy_weighted", "density_weighted"}
+    assert columns["grad"] == columns["base"] | {"gradient_weighted"}
+    assert columns["hess"] == columns["grad"] | {"hessian_weighted"}
+    blind = trainer(data, tmp_path, "base")
+    for molecule in blind.molecules.molecules.values():
+        molecule._derivatives = {}
+    assert np.isfinite(blind.train_step()["loss"]), "base must run without any reference derivative"
+
+
+def test_training_lowers_the_loss(data, tmp_path):
+    run = trainer(data, tmp_path, "grad", steps=40, learning_rate=1e-2, precision="mixed")
+    run.run()
+    losses = [row["loss"] for row in run.rows]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:4])
+    assert next(run.functional.parameters()).dtype == torch.float64
+    assert run.best_score == min(row["validation_loss"] for row in run.rows if "validation_loss" in row)
+
+
+def test_steps_without_a_usable_gradient_end_the_training(data, tmp_path):
+    run = trainer(data, tmp_path, "base", steps=50)
+    with torch.no_grad():
+        run.functional.exchange.output.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"steps in a row"):
+        run.run()
+
+
+def test_broken_checkpoint_is_named(data, tmp_path):
+    (tmp_path / "base.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"base\.pt"):
+        trainer(data, tmp_path, "base").run()
+
+
+def test_mixed_precision_gradient_is_that_of_double(molecule):
+    gradients = {}
+    for dtype in (torch.float32, torch.float64):
+        functional = create("xcdiff", n_hidden=6, n_layers=2, seed=3).to(dtype)
+        for term in ("density", "gradient", "hessian"):
+            options = settings(density={"weight": 1e3, "scf_conv_tol_grad": 1e-5, "cg_tol": 1e-6})
+            if term == "density":
+                point = model_scf.solve(molecule, functional, None, 1e-5)
+                terms.energy_and_density(molecule, functional, point, options)
+            else:
+                term_value(term, molecule, functional, options, backward=True)
+        gradients[dtype] = torch.cat([p.grad.double().ravel() for p in functional.parameters()])
+    difference = gradients[torch.float32] - gradients[torch.float64]
+    assert difference.norm() < 1e-3 * gradients[torch.float64].norm()
+
+
+def test_cache_forgets_and_rebuilds(data):
+    train, _ = data()
+    cache = MoleculeCache(train, cache_gb=1e-9)
+    first = cache.get("water").fock_without_xc
+    cache.get("ammonia")
+    assert "fock_without_xc" not in vars(train["water"])
+    assert np.array_equal(cache.get("water").fock_without_xc, first)
+
+
+def test_model_scf_is_pyscfs(molecule, functional):
+    """Newton on the manifold ends where PySCF's SCF does (up to the points left out in training)."""
+    point = model_scf.solve(molecule, functional, None, 1e-7)
+    mf = molecule.record.mean_field(functional)
+    mf.conv_tol = 1e-10
+    assert abs(point.energy - mf.kernel()) < 2e-6

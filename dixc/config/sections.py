@@ -115,7 +115,9 @@ class Derivatives(Section):
     )
     n_probes: int = Field(default=16, ge=1, description="stored products of a molecule above max_dense_pairs")
     n_states: int = Field(
-        default=5, ge=1, description="reference singlet excitations above max_dense_pairs (all, below)"
+        default=4,
+        ge=1,
+        description="lowest singlets kept with their amplitudes (below max_dense_pairs, all energies)",
     )
     seed: int = Field(default=0, ge=0, description="seed of the stored probes")
 

@@ -12,7 +12,7 @@ from dixc.config.base import GridLevel, Loss, Section, require_unique
 class EnergyTerm(Section):
     """Total energy at the model's own SCF density."""
 
-    weight: float = Field(default=1.0, ge=0, description="weight of the energy term, no unit")
+    weight: float = Field(default=0.5, ge=0, description="weight of the energy term, no unit")
     huber_mEh: float = Field(
         default=3.0,
         gt=0,
@@ -23,7 +23,7 @@ class EnergyTerm(Section):
 class DensityTerm(Section):
     """Integrated squared density error per electron of the model's own SCF, by implicit differentiation."""
 
-    weight: float = Field(default=1.0, ge=0, description="weight of the density term, no unit")
+    weight: float = Field(default=1e5, ge=0, description="weight of the density term, no unit")
     scf_conv_tol_grad: float = Field(
         default=1e-4,
         gt=0,
@@ -38,7 +38,7 @@ class DensityTerm(Section):
 class GradientTerm(Section):
     """Orbital gradient of the model at the reference density."""
 
-    weight: float = Field(default=1.0, ge=0, description="weight of the gradient term, no unit")
+    weight: float = Field(default=3.0, ge=0, description="weight of the gradient term, no unit")
     metric: Literal["inverse_hessian", "diagonal", "plain"] = Field(
         default="inverse_hessian",
         description="norm of the gradient: reference Hessian inverse, its diagonal inverse, or plain",
@@ -48,7 +48,7 @@ class GradientTerm(Section):
 class HessianTerm(Section):
     """Products of the model's orbital Hessian with fresh random probes, against the reference's."""
 
-    weight: float = Field(default=1.0, ge=0, description="weight of the Hessian term, no unit")
+    weight: float = Field(default=1e3, ge=0, description="weight of the Hessian term, no unit")
     probes: int = Field(default=8, ge=1, description="random directions a step")
     grid_level: GridLevel = Field(
         default=0, description="PySCF grid level of the Hessian products, 0 (coarse) to 9"
@@ -72,10 +72,10 @@ class Training(Section):
         description="one training each: initial weights, order of molecules, probes",
     )
     steps: int = Field(
-        default=800, ge=1, description="optimizer steps, one molecule each; the same for every loss"
+        default=200, ge=1, description="optimizer steps, one molecule each; the same for every loss"
     )
     learning_rate: float = Field(
-        default=3e-3, gt=0, description="step size of the optimizer at the start, no unit"
+        default=5e-3, gt=0, description="step size of the optimizer at the start, no unit"
     )
     final_learning_rate_fraction: float = Field(
         default=0.01,
@@ -87,7 +87,7 @@ class Training(Section):
         default=1.0, gt=0, description="largest norm of the parameter gradient, no unit"
     )
     ema_decay: float = Field(
-        default=0.99, ge=0, lt=1, description="decay of the weight average per step, no unit"
+        default=0.95, ge=0, lt=1, description="decay of the weight average per step, no unit"
     )
     grid_level: GridLevel = Field(
         default=1, description="PySCF grid level of energy, density and gradient terms, 0 to 9"
@@ -97,9 +97,9 @@ class Training(Section):
         description="networks in single precision under double-precision features and sums, or all in double",
     )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
-    validate_every: int = Field(default=100, ge=1, description="steps from one validation to the next")
+    validate_every: int = Field(default=50, ge=1, description="steps from one validation to the next")
     cache_gb: float = Field(
-        default=2.0, ge=0, description="memory for orbitals on grids, kept between steps, GB a job"
+        default=5.0, ge=0, description="memory for orbitals on grids, kept between steps, GB a job"
     )
     energy: EnergyTerm = Field(default=EnergyTerm(), description="energy term")
     density: DensityTerm = Field(default=DensityTerm(), description="density term")

@@ -8,6 +8,7 @@ pointwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,17 +66,26 @@ class NumInt(numint.NumInt):
     def nr_rks(self, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
         """Electron numbers, XC energies and XC matrices of one (nao, nao) or several closed-shell density matrices."""
         grid = self.ao_grid(mol, grids)
-        dms = np.asarray(dms)
         n_electrons, energies, matrices = [], [], []
-        for dm in dms.reshape(-1, *dms.shape[-2:]):
-            rho = grid.density((dm + dm.T) / 2)
+        for rho in self._densities(grid, dms):
             expansion = XCExpansion(self.functional, rho[None], grid.points, order=1)
             n_electrons.append(float(rho[0] @ grid.points.weights))
             energies.append(expansion.energy)
             matrices.append(grid.potential_matrix(expansion.potential[0]))
-        if dms.ndim == 2:
+        if np.ndim(dms) == 2:
             return n_electrons[0], energies[0], matrices[0]
         return np.array(n_electrons), np.array(energies), np.array(matrices)
+
+    @staticmethod
+    def _densities(grid: AOGrid, dms) -> Iterator[torch.Tensor]:
+        """Density rows (nvar, N) of each matrix; from the orbitals that PySCF attached, where that is cheaper."""
+        orbitals, occupations = getattr(dms, "mo_coeff", None), getattr(dms, "mo_occ", None)
+        if np.ndim(dms) == 2 and orbitals is not None and np.ndim(orbitals) == 2 and (occupations >= 0).all():
+            occupied = orbitals[:, occupations > 0] * np.sqrt(occupations[occupations > 0] / 2)
+            yield grid.density_of_pairs(occupied, occupied)
+            return
+        for dm in np.reshape(dms, (-1, *np.shape(dms)[-2:])):
+            yield grid.density((dm + dm.T) / 2)
 
     def nr_uks(self, *args, **kwargs):
         raise UserError("dixc.pyscf has no unrestricted mean field yet: closed shells only (dixc.pyscf.RKS)")

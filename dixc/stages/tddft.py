@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ENERGIES = ["excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"]
 COLUMNS = [*TAGS, "method", "state", *ENERGIES]
+CONV_TOL = 2e-3  # residual norm, hartree: energies are right to some 1e-5 hartree, far below their errors
 HARTREE_EV = 27.211386245988
 
 
@@ -80,7 +81,7 @@ def _excitations(solver: ResponseSolver | None, n_states: int, method: str) -> E
     if solver is None:
         return None
     try:
-        return solver.solve(n_states, method)
+        return solver.solve(n_states, method, conv_tol=CONV_TOL)
     except UserError as error:
         tqdm.write(f"{solver.mf.mol.nelectron} electrons: {error}")
         return None

@@ -136,6 +136,8 @@ class Trainer:
         point = model_scf.solve(
             molecule, self.functional, self.orbitals.get(name), settings.density.scf_conv_tol_grad
         )
+        if not point.converged:
+            return [], False, point.builds
         self.orbitals[name] = (point.orbo, point.orbv)
         values = terms.energy_and_density(molecule, self.functional, point, settings)
         if "gradient" in active:
@@ -143,14 +145,15 @@ class Trainer:
         if "hessian" in active:
             rng = np.random.default_rng([self.seed, self.step, 1])
             values.append(terms.hessian(molecule, self.functional, settings, rng))
-        return values, point.converged, point.builds
+        return values, True, point.builds
 
     def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:
         columns = {}
         for value in values:
-            columns[f"{prefix}{value.name}_raw_{value.unit}"] = value.raw
-            columns[f"{prefix}{value.name}_weighted"] = value.weighted
-        columns[f"{prefix}loss"] = sum(value.weighted for value in values)
+            # plain floats: a checkpoint takes no other scalars
+            columns[f"{prefix}{value.name}_raw_{value.unit}"] = float(value.raw)
+            columns[f"{prefix}{value.name}_weighted"] = float(value.weighted)
+        columns[f"{prefix}loss"] = float(sum(value.weighted for value in values))
         return columns
 
     def validate(self) -> dict[str, float]:
@@ -161,10 +164,11 @@ class Trainer:
             molecule = self.molecules.get(name)
             tolerance = self.settings.density.scf_conv_tol_grad
             point = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
-            self.orbitals[name] = (point.orbo, point.orbv)
-            if not point.converged:
+            if point.converged:
+                self.orbitals[name] = (point.orbo, point.orbv)
+            else:
                 n_failed += 1
-                self.orbitals.pop(name)
+                self.orbitals.pop(name, None)
             values = terms.energy_and_density(molecule, functional, point, self.settings, backward=False)
             collected.append(self._columns(values, "validation_"))
         means = {key: float(np.mean([c[key] for c in collected])) for key in collected[0]}

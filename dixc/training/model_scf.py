@@ -79,7 +79,7 @@ def solve(
 
     Args:
         conv_tol_grad: threshold for the norm of dE/dkappa, hartree.
-        order: 2 if the model's own Hessian is wanted at the solution.
+        order: 2 if the model's own Hessian is wanted at the solution (there is none without convergence).
     """
     orbo, orbv = start if start is not None else (molecule.orbo_ref, molecule.orbv_ref)
     orbo, orbv = _orthonormal(orbo, orbv, molecule.overlap)
@@ -90,14 +90,14 @@ def solve(
         point = expand_at(molecule, functional, orbo, orbv, order if last else 1)
         point.builds, norm = builds, float(np.linalg.norm(point.gradient))
         point.converged = norm < conv_tol_grad
-        if point.converged or builds > max_steps:
+        if point.converged or builds > max_steps or not np.isfinite(norm):
             break
         kappa = -molecule.guide_inverse(point.gradient)
         kappa *= min(1.0, MAX_ROTATION / np.abs(kappa).max())
         orbo, orbv = rotate(orbo, orbv, kappa)
-    if order == 2 and point.hessian is None:
+    if order == 2 and point.converged and point.hessian is None:
         solution = expand_at(molecule, functional, orbo, orbv, 2)
-        solution.converged, solution.builds = point.converged, builds + 1
+        solution.converged, solution.builds = True, builds + 1
         return solution
     return point
 
