@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dixc.report import FIGURES
+
 ROOT = Path(__file__).parents[1]
 FAKE = """#!/bin/sh
 # creates what the options --out and --log name; fails for the command in $FAIL
@@ -28,13 +30,17 @@ while [ $# -gt 0 ]; do
                 */molecules)
                     for f in train-000 train-001 validation-000 test-000; do echo 1 > "$2/$f.xyz"; done
                     echo 1 > "$2/molecules.csv" ;;
+                *.html)
+                    mkdir -p "$(dirname "$2")/figures"
+                    for f in FIGURES; do echo 1 > "$(dirname "$2")/figures/$f.svg"; done
+                    echo 1 > "$2" ;;
                 */tables) for f in scf warmstart tddft summary; do echo 1 > "$2/$f.csv"; done ;;
                 *) echo 1 > "$2" ;;
             esac ;;
     esac
     shift
 done
-"""
+""".replace("FIGURES", " ".join(FIGURES))
 
 
 class Workflow:
@@ -164,7 +170,7 @@ def test_nothing_is_done_twice(finished):
 
 def test_run_keeps_its_config_with_all_defaults(finished):
     kept = yaml.safe_load((finished.folder / "results" / "tiny" / "config.yaml").read_text())
-    assert kept["training"]["learning_rate"] == 3e-3
+    assert kept["training"]["learning_rate"] == 5e-3
     assert kept["molecules"] == {**finished.config["molecules"], **{
         "seed": 0,
         "train": {"count": 2, "min_heavy": 1, "max_heavy": 1},

@@ -1,0 +1,185 @@
+"""Reference and derivative stages, evaluation metrics, and how failures travel through the files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import REFERENCE, molecule, reference_record
+
+from dixc.config import validate
+from dixc.errors import UserError
+from dixc.excitations import Excitations
+from dixc.functionals import registry
+from dixc.grassmann import OrbitalRotations
+from dixc.molecules import Molecule, write_xyz
+from dixc.records import ENERGY_NAMES, read_failures, read_records
+from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
+from dixc.store import open_chunk
+from dixc.training.data import TrainingMolecule, load_molecules
+
+
+def config(**changes):
+    molecules = {
+        "files": ["none.xyz"],
+        "train": {"count": 1, "max_heavy": 4},
+        "validation": {"count": 1, "max_heavy": 4},
+        "test": {"names": ["water"]},
+    }
+    chosen = REFERENCE | {"conv_tol": 1e-10, "conv_tol_grad": 1e-6} | changes
+    return validate({"run": "test", "molecules": molecules, "reference": chosen}, source="test")
+
+
+def xyz_of(names, path, split="test"):
+    entries = []
+    for name in names:
+        mol = molecule(name)
+        symbols = [mol.atom_pure_symbol(i) for i in range(mol.natm)]
+        entries.append(Molecule(name.replace(" ", "_"), symbols, mol.atom_coords(unit="Angstrom"), 0, split))
+    write_xyz(path, entries)
+    return path
+
+
+@pytest.fixture(scope="module")
+def chunk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chunk")
+    out = folder / "test-000.h5"
+    reference.run(xyz_of(["water", "ammonia"], folder / "test-000.xyz"), config(), out)
+    return out
+
+
+def test_reference_chunk(chunk):
+    first, second = read_records(chunk)
+    assert (first.name, second.name) == ("water", "ammonia")
+    with open_chunk(chunk, stage="reference") as f:
+        energies = dict(zip(ENERGY_NAMES, f["water"]["energies"], strict=True))
+        assert f["water"]["mo_energy"].attrs["unit"] == "hartree"
+    parts = [value for name, value in energies.items() if name != "e_tot"]
+    assert abs(sum(parts) - energies["e_tot"]) < 1e-10
+    mf = first.mean_field()
+    assert abs(mf.energy_tot(dm=first.dm) - first.e_tot) < 1e-9, "the record rebuilds the grid it was made on"
+    hf_exchange = -0.25 * 0.2 * np.vdot(first.dm, mf.get_k(dm=first.dm))
+    assert abs(energies["e_exact_exchange"] - hf_exchange) < 1e-9
+    assert np.linalg.norm(OrbitalRotations(first.with_orbitals(mf)).gradient()) < 1e-5
+
+
+def test_resumed_chunk_does_not_repeat_molecules(chunk, tmp_path, monkeypatch):
+    xyz, out = xyz_of(["water", "ammonia"], tmp_path / "a.xyz"), tmp_path / "a.h5"
+    compute, done = reference._compute, []
+
+    def interrupted(entry, *args):
+        done.append(entry.name)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        compute(entry, *args)
+
+    monkeypatch.setattr(reference, "_compute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reference.run(xyz, config(), out)
+    assert not out.exists()
+    reference.run(xyz, config(), out)
+    assert done == ["water", "ammonia", "ammonia"]
+    assert [r.name for r in read_records(out)] == ["water", "ammonia"]
+
+
+def test_failed_reference_is_kept_with_its_reason_and_reaches_every_table(tmp_path):
+    out = tmp_path / "failed.h5"
+    xyz = xyz_of(["methane", "lithium fluoride"], tmp_path / "failed.xyz")
+    # 6 cycles are enough for methane (5) and not for LiF (7)
+    settings = config(max_cycle=6, max_failed_fraction=0.6, conv_tol=1e-7, conv_tol_grad=1e-3)
+    reference.run(xyz, settings, out)
+    failures = read_failures(out)
+    if len(failures) != 1:
+        pytest.fail(f"the test needs one converged and one failed molecule, not {failures}")
+    (name,) = failures
+    assert "not converged" in failures[name]["reason"]
+    scf, csv = tmp_path / "scf.h5", tmp_path / "warm.csv"
+    evaluate.run("pbe", settings, out, scf)
+    with open_chunk(scf, stage="scf") as f:
+        assert f[name].attrs["status"] == "failed"
+    warmstart.run("pbe", settings, out, scf, csv)
+    line = next(line for line in csv.read_text().splitlines() if name in line)
+    assert "False" in line
+    with pytest.raises(UserError, match=name):
+        reference.run(
+            xyz, config(max_cycle=6, max_failed_fraction=0.1, conv_tol=1e-7, conv_tol_grad=1e-3), out
+        )
+
+
+def test_products_with_probes_above_the_dense_size(water):
+    """The two ways to store a Hessian agree, and training takes either."""
+    record, dense = water
+    stored = derivatives.compute(record, {"max_dense_pairs": 10, "n_probes": 5, "n_states": 3, "seed": 0})
+    assert "a_plus_b" not in stored
+    a_plus_b = derivatives.unpack(dense["a_plus_b"])
+    products = stored["probes"].reshape(5, -1) @ (4 * a_plus_b)
+    assert (
+        np.abs(products - stored["hessian_probes"].reshape(5, -1)).max() < 2e-5
+    )  # float32 storage, quadrature
+    assert np.abs(stored["tddft_energies"] - dense["tddft_energies"]).max() < 1e-6
+    for arrays in (dense, stored):
+        entry = TrainingMolecule(record, arrays, grid_level=0, hessian_grid_level=0)
+        probes, target = entry.probes(4, "diagonal", np.random.default_rng(0))
+        expected = probes.reshape(4, -1) @ (4 * a_plus_b)
+        assert np.abs(target.reshape(4, -1) - expected).max() < 2e-5
+        # the metric makes probes of unit size in D: their mean square is near one
+        assert 0.5 < np.mean(probes**2 * entry.metric_diagonal) < 2
+
+
+def test_pack_is_lossless_in_float32():
+    matrix = np.random.default_rng(0).standard_normal((7, 7))
+    matrix += matrix.T
+    assert np.array_equal(derivatives.unpack(derivatives.pack(matrix)), matrix.astype(np.float32))
+
+
+def test_metrics_vanish_for_the_reference_itself(chunk):
+    """B3LYP through dixc reproduces PySCF's B3LYP: every error is zero."""
+    record = read_records(chunk)[0]
+    arrays, metrics = evaluate.evaluate(
+        record, registry.create("b3lyp"), {"conv_tol": 1e-11, "max_cycle": 50}
+    )
+    assert metrics["converged"]
+    assert abs(metrics["e_tot_error_mEh"]) < 1e-4
+    assert abs(metrics["e_rho_mEh"]) < 1e-4
+    assert metrics["dipole_error_debye"] < 1e-4
+    assert metrics["l2_density"] < 1e-5
+    assert metrics["fock_builds"] >= metrics["cycles"]
+    assert arrays["mo_coeff"].shape == record.mo_coeff.shape
+
+
+def test_pbe_water_has_known_errors(chunk):
+    """PBE's density of water, measured by B3LYP, is a fraction of a millihartree off; its dipole is close."""
+    record = read_records(chunk)[0]
+    _, metrics = evaluate.evaluate(record, registry.create("pbe"), {"conv_tol": 1e-9, "max_cycle": 50})
+    assert 0.05 < metrics["e_rho_mEh"] < 1
+    assert metrics["dipole_error_debye"] < 0.3
+    assert 20 < metrics["e_tot_error_mEh"] < 200
+
+
+def test_states_are_matched_by_character():
+    rng = np.random.default_rng(0)
+    target = np.linalg.qr(rng.standard_normal((12, 3)))[0].T.reshape(3, 4, 3)
+    swapped = -target[[2, 0, 1]] + 0.01 * rng.standard_normal((3, 4, 3))
+    assert list(tddft.match(swapped, target)) == [1, 2, 0]
+
+
+def test_tddft_rows_of_the_reference_itself(water):
+    record, arrays = water
+    mf = record.with_orbitals(record.mean_field())
+    found = Excitations(arrays["tddft_energies"], arrays["tddft_amplitudes"], np.ones(3, dtype=bool))
+    rows = tddft.compare(record, mf, found, found, 3)
+    assert [row["state"] for row in rows] == [1, 2, 3]
+    assert all(row["error_eV"] == 0 and row["overlap_error_eV"] == 0 for row in rows)
+    assert 6 < rows[0]["reference_eV"] < 9
+    assert all(not row["converged"] for row in tddft.compare(record, mf, None, found, 3))
+
+
+def test_training_refuses_a_molecule_without_hessian(chunk, tmp_path):
+    out = tmp_path / "d.h5"
+    derivatives.run(chunk, config(), out)  # test molecules: excitations only
+    with pytest.raises(UserError, match="no Hessian"):
+        load_molecules([chunk], [out], 0, 0)
+
+
+def test_reference_record_of_conftest_is_converged():
+    record, _ = reference_record("methane")
+    assert np.linalg.norm(OrbitalRotations(record.with_orbitals(record.mean_field())).gradient()) < 1e-5
