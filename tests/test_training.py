@@ -146,7 +146,7 @@ def test_training_lowers_the_loss(data, tmp_path):
     losses = [row["loss"] for row in run.rows]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:4])
     assert next(run.functional.parameters()).dtype == torch.float64
-    assert run.best_score == min(row["validation_loss"] for row in run.rows if "validation_loss" in row)
+    assert run.best_score == min(row["validation_score"] for row in run.rows if "validation_score" in row)
 
 
 def test_steps_without_a_usable_gradient_end_the_training(data, tmp_path):

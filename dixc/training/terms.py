@@ -49,6 +49,12 @@ class TermValue:
     unit: str
 
 
+def pseudo_huber(error, delta: float):
+    """delta (sqrt(1 + (error/delta)^2) - 1), quadratic below delta and linear above, and its slope."""
+    root = np.sqrt(1 + (error / delta) ** 2)
+    return delta * (root - 1), error / (delta * root)
+
+
 def energy_and_density(
     molecule: TrainingMolecule,
     functional: Functional,
@@ -57,10 +63,9 @@ def energy_and_density(
     backward: bool = True,
 ) -> list[TermValue]:
     """The two terms at the model's own SCF solution."""
-    delta = settings.energy.huber_mEh
     error = 1000 * (point.energy - molecule.record.e_tot)
-    root = np.sqrt(1 + (error / delta) ** 2)
-    energy = TermValue("energy", abs(error), settings.energy.weight * delta * (root - 1), "mEh")
+    value, energy_slope = pseudo_huber(error, settings.energy.huber_mEh)
+    energy = TermValue("energy", abs(error), settings.energy.weight * value, "mEh")
 
     grid, expansion = molecule.grid(), point.expansion
     n_electrons = molecule.record.n_electrons
@@ -79,8 +84,8 @@ def energy_and_density(
             )
             rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.orbo)
             slope = -settings.density.weight * invariants_jvp(expansion.rho, rho_adjoint[None])
-        energy_slope = settings.energy.weight * 1000 * error / (delta * root)
-        backward_contracted(functional, expansion.x, grid.points, energy=energy_slope, slope=slope)
+        per_hartree = 1000 * settings.energy.weight * energy_slope
+        backward_contracted(functional, expansion.x, grid.points, energy=per_hartree, slope=slope)
     return [energy, density]
 
 
