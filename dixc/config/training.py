@@ -72,7 +72,7 @@ class Training(Section):
         description="one training each: initial weights, order of molecules, probes",
     )
     steps: int = Field(
-        default=200, ge=1, description="optimizer steps, one molecule each; the same for every loss"
+        default=180, ge=1, description="optimizer steps, one molecule each; the same for every loss"
     )
     learning_rate: float = Field(
         default=3e-3, gt=0, description="step size of the optimizer at the start, no unit"
@@ -97,7 +97,7 @@ class Training(Section):
         description="networks in single precision under double-precision features and sums, or all in double",
     )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
-    validate_every: int = Field(default=50, ge=1, description="steps from one validation to the next")
+    validate_every: int = Field(default=30, ge=1, description="steps from one validation to the next")
     cache_gb: float = Field(
         default=5.0, ge=0, description="memory for orbitals on grids, kept between steps, GB a job"
     )
