@@ -12,7 +12,7 @@ from dixc.config.base import GridLevel, Loss, Section, require_unique
 class EnergyTerm(Section):
     """Total energy at the model's own SCF density."""
 
-    weight: float = Field(default=1.0, ge=0, description="weight of the energy term, no unit")
+    weight: float = Field(default=0.5, ge=0, description="weight of the energy term, no unit")
     huber_mEh: float = Field(
         default=3.0,
         gt=0,
@@ -75,7 +75,7 @@ class Training(Section):
         default=180, ge=1, description="optimizer steps, one molecule each; the same for every loss"
     )
     learning_rate: float = Field(
-        default=3e-3, gt=0, description="step size of the optimizer at the start, no unit"
+        default=5e-3, gt=0, description="step size of the optimizer at the start, no unit"
     )
     final_learning_rate_fraction: float = Field(
         default=0.01,
