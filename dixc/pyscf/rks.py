@@ -66,7 +66,7 @@ class RKS(rks.RKS):
             v1 = np.zeros(dm1.shape)
             if hermi != 2:
                 symmetric = (dm1 + dm1.swapaxes(-1, -2)) / 2
-                v1 += grid.potential_matrix(xc_response(grid, expansion, grid.density(symmetric)))
+                v1 += grid.potential_matrix(xc_response(expansion, grid.density(symmetric)))
                 if not triplet:
                     v1 += self.get_j(self.mol, dm1, hermi=hermi)
             if hybrid:
@@ -87,7 +87,7 @@ class RKS(rks.RKS):
         return split_orbitals(np.asarray(mo_coeff), mo_occ)
 
 
-def xc_response(grid: AOGrid, expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:
+def xc_response(expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:
     """Change of the XC potential rows (..., nvar, N) for a change rho1 (..., nvar, N) of the total density.
 
     A spin-resolved expansion (ns = 2) gives the triplet response: rho1/2 is added to one spin and taken from the other.
@@ -104,7 +104,7 @@ def occupied_response(
     """Response on occupied orbitals from an XC expansion and a Coulomb builder `get_jk(dm=, hermi=, with_k=)`."""
 
     def response(left: NDArray) -> NDArray:
-        v1 = xc_response(grid, expansion, grid.density_of_pairs(left, orbo))
+        v1 = xc_response(expansion, grid.density_of_pairs(left, orbo))
         half = left @ orbo.T
         dm1 = half + half.transpose(0, 2, 1)
         vj, vk = get_jk(dm=dm1, hermi=1, with_k=exact_exchange != 0)

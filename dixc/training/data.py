@@ -29,7 +29,7 @@ from dixc.xc import XCExpansion, density_kernel
 
 NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
 GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
-DERIVATIVE_NAMES = ("a_plus_b", "a_minus_b", "probes", "hessian_probes")
+DERIVATIVE_NAMES = ("a_plus_b", "probes", "hessian_probes")  # what the loss terms use
 
 
 class TrainingMolecule:
