@@ -194,3 +194,12 @@ def test_model_scf_is_pyscfs(molecule, functional):
     mf = molecule.record.mean_field(functional)
     mf.conv_tol = 1e-10
     assert abs(point.energy - mf.kernel()) < 2e-6
+
+
+def test_the_reference_itself_has_no_loss(water):
+    """B3LYP as a dixc functional, exact exchange and all, against the B3LYP reference: both terms vanish."""
+    molecule = TrainingMolecule(*water, grid_level=0, hessian_grid_level=0, xctype="GGA")
+    options = settings()
+    for loss_term in ("gradient", "hessian"):
+        value = term_value(loss_term, molecule, create("b3lyp"), options, backward=False)
+        assert value < 1e-6 * term_value(loss_term, molecule, create("pbe"), options, backward=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pyscf.dft import rks
 
@@ -18,9 +17,8 @@ from dixc.errors import UserError
 from dixc.functionals.base import Functional
 from dixc.functionals.registry import resolve
 from dixc.grassmann import Response, split_orbitals
-from dixc.grid import AOGrid
 from dixc.pyscf.numint import NumInt
-from dixc.xc import XCExpansion
+from dixc.response import expansion_response, xc_response
 
 
 class RKS(rks.RKS):
@@ -79,36 +77,9 @@ class RKS(rks.RKS):
         """The singlet response on occupied orbitals, without nao x nao grid work (see `dixc.grassmann.Response`)."""
         orbo, _ = self._orbitals(mo_coeff, mo_occ)
         grid, expansion = self._numint.expansion(self.mol, self.grids, orbo)
-        return occupied_response(grid, expansion, orbo, self.get_jk, self.functional.exact_exchange)
+        return expansion_response(grid, expansion, orbo, self.get_jk, self.functional.exact_exchange)
 
     def _orbitals(self, mo_coeff, mo_occ) -> tuple[NDArray, NDArray]:
         mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
         mo_occ = self.mo_occ if mo_occ is None else mo_occ
         return split_orbitals(np.asarray(mo_coeff), mo_occ)
-
-
-def xc_response(expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:
-    """Change of the XC potential rows (..., nvar, N) for a change rho1 (..., nvar, N) of the total density.
-
-    A spin-resolved expansion (ns = 2) gives the triplet response: rho1/2 is added to one spin and taken from the other.
-    """
-    if len(expansion.rho) == 1:
-        return expansion.product(rho1.unsqueeze(-3))[..., 0, :, :]
-    opposite = torch.stack([rho1, -rho1], dim=-3) / 2
-    return expansion.product(opposite)[..., 0, :, :]
-
-
-def occupied_response(
-    grid: AOGrid, expansion: XCExpansion, orbo: NDArray, get_jk: Callable, exact_exchange: float = 0.0
-) -> Response:
-    """Response on occupied orbitals from an XC expansion and a Coulomb builder `get_jk(dm=, hermi=, with_k=)`."""
-
-    def response(left: NDArray) -> NDArray:
-        v1 = xc_response(expansion, grid.density_of_pairs(left, orbo))
-        half = left @ orbo.T
-        dm1 = half + half.transpose(0, 2, 1)
-        vj, vk = get_jk(dm=dm1, hermi=1, with_k=exact_exchange != 0)
-        coulomb = vj if exact_exchange == 0 else vj - 0.5 * exact_exchange * vk
-        return grid.potential_on_orbitals(v1, orbo) + coulomb @ orbo
-
-    return response

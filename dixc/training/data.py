@@ -122,6 +122,17 @@ class TrainingMolecule:
         return self.hcore + self.get_jk(2 * self.orbo_ref @ self.orbo_ref.T)[0]
 
     @cached_property
+    def _exchange_ref(self) -> NDArray:
+        """K at the reference density, (nao, nao)."""
+        return self.get_jk(2 * self.orbo_ref @ self.orbo_ref.T, with_k=True)[1]
+
+    def fock_without_semilocal(self, exact_exchange: float) -> NDArray:
+        """h + J - 1/2 a_x K at the reference density, (nao, nao), for a functional with exact exchange a_x."""
+        if not exact_exchange:
+            return self.fock_without_xc
+        return self.fock_without_xc - 0.5 * exact_exchange * self._exchange_ref
+
+    @cached_property
     def _guide_factor(self):
         """Cholesky factor of a classical functional's Hessian at the reference density, on the Hessian grid."""
         grid = self.grid("hessian")

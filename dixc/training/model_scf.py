@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian, rotate
-from dixc.pyscf.rks import occupied_response
+from dixc.response import expansion_response
 from dixc.training.data import TrainingMolecule
 from dixc.xc import XCExpansion
 
@@ -62,7 +62,7 @@ def expand_at(
         half = (molecule.hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], orbo)
         return SCFPoint(orbo, orbv, float(energy), 4 * orbv.T @ half, expansion)
     fock = molecule.hcore + coulomb + grid.potential_matrix(expansion.potential[0])
-    response = occupied_response(grid, expansion, orbo, molecule.get_jk, hybrid)
+    response = expansion_response(grid, expansion, orbo, molecule.get_jk, hybrid)
     hessian = OrbitalHessian(orbo, orbv, fock, response)
     return SCFPoint(orbo, orbv, float(energy), hessian.gradient(), expansion, hessian)
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian
-from dixc.pyscf.rks import occupied_response
+from dixc.response import expansion_response
 from dixc.training.data import TrainingMolecule
 from dixc.training.model_scf import SCFPoint
 from dixc.xc import XCExpansion, backward_contracted, invariants_jvp
@@ -96,7 +96,8 @@ def gradient(
     grid, metric = molecule.grid(), settings.gradient.metric
     expansion = XCExpansion(functional, molecule.rho_ref[None], grid.points, order=1)
     half = grid.potential_on_orbitals(expansion.potential[0], molecule.orbo_ref)
-    g = 4 * molecule.orbv_ref.T @ (molecule.fock_without_xc @ molecule.orbo_ref + half)
+    fock = molecule.fock_without_semilocal(functional.exact_exchange)
+    g = 4 * molecule.orbv_ref.T @ (fock @ molecule.orbo_ref + half)
     scaled = molecule.metric_times(g, metric)
     unit, factor = ("hartree2", 1.0) if metric == "plain" else ("mEh", 1000.0)
     value = 0.5 * factor * float(np.vdot(g, scaled))
@@ -134,8 +135,9 @@ def _reference_hessian(molecule: TrainingMolecule, functional: Functional):
     """The model's Hessian operator at the reference orbitals, on the Hessian grid."""
     grid = molecule.grid("hessian")
     expansion = XCExpansion(functional, molecule.rho_ref_hessian[None], grid.points, order=2)
-    fock = molecule.fock_without_xc + grid.potential_matrix(expansion.potential[0])
-    response = occupied_response(grid, expansion, molecule.orbo_ref, molecule.get_jk)
+    hybrid = functional.exact_exchange
+    fock = molecule.fock_without_semilocal(hybrid) + grid.potential_matrix(expansion.potential[0])
+    response = expansion_response(grid, expansion, molecule.orbo_ref, molecule.get_jk, hybrid)
     return grid, expansion, OrbitalHessian(molecule.orbo_ref, molecule.orbv_ref, fock, response)
 
 

@@ -1,0 +1,15 @@
+"""Singlet excitation energies: dense Casida matrices, and an iterative solver for larger molecules."""
+
+from dixc.excitations.casida import CasidaMatrix, Excitations
+from dixc.excitations.matrices import Window, dense_matrices, exchange_fraction, kernel_matrix
+from dixc.excitations.solver import ResponseSolver
+
+__all__ = [
+    "CasidaMatrix",
+    "Excitations",
+    "ResponseSolver",
+    "Window",
+    "dense_matrices",
+    "exchange_fraction",
+    "kernel_matrix",
+]

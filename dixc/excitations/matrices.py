@@ -1,0 +1,161 @@
+"""Dense A + B and A - B of singlet excitations over pairs of occupied and virtual orbitals.
+
+With pairs (i, a) of occupied and virtual canonical orbitals, f the XC kernel of the spin-summed density and a_x the
+exact-exchange fraction:
+    A + B = (e_a - e_i) + 4 (ia|jb) + 4 (ia|f|jb) - a_x [(ij|ab) + (ib|ja)]
+    A - B = (e_a - e_i) + a_x [(ib|ja) - (ij|ab)]
+and w^2 are the eigenvalues of (A-B)^(1/2) (A+B) (A-B)^(1/2). All matrices here are indexed by pairs in the order of
+kappa in `dixc.grassmann`, (a, i) with i fastest: (n_vir n_occ, n_vir n_occ), hartree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyscf import ao2mo
+from scipy.linalg.blas import dsyrk
+
+from dixc.errors import UserError
+from dixc.grassmann import split_orbitals
+from dixc.grid import AOGrid
+
+BLOCK_MB = 200.0
+# a column adds less than its square to any element; all left out together some 1e-8 hartree
+SMALL_COLUMN = 1e-5
+
+
+@dataclass(frozen=True)
+class Window:
+    """Orbitals whose pairs are kept: all of them by default, or those around the gap."""
+
+    orbo: NDArray
+    orbv: NDArray
+    energy_o: NDArray
+    energy_v: NDArray
+
+    @classmethod
+    def of(cls, mf, n_occ: int | None = None, n_vir: int | None = None) -> Window:
+        """The highest `n_occ` occupied and lowest `n_vir` virtual orbitals of a mean field."""
+        orbo, orbv = split_orbitals(mf.mo_coeff, mf.mo_occ)
+        energy = np.asarray(mf.mo_energy)
+        energy_o, energy_v = energy[mf.mo_occ == 2], energy[mf.mo_occ == 0]
+        start = 0 if n_occ is None else max(0, orbo.shape[1] - n_occ)
+        return cls(orbo[:, start:], orbv[:, :n_vir], energy_o[start:], energy_v[:n_vir])
+
+    @property
+    def differences(self) -> NDArray:
+        """e_a - e_i, (n_vir, n_occ)."""
+        return self.energy_v[:, None] - self.energy_o
+
+
+def exchange_fraction(mf) -> float:
+    """Exact-exchange fraction of a mean field (1 for Hartree-Fock).
+
+    Raises:
+        UserError: range-separated functional.
+    """
+    if not hasattr(mf, "_numint"):
+        return 1.0
+    omega, _alpha, hyb = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)
+    if omega != 0:
+        raise UserError(f"functional {mf.xc}: range separation is not supported")
+    return float(hyb)
+
+
+def dense_matrices(mf, window: Window | None = None) -> tuple[NDArray, NDArray]:
+    """A + B and A - B of any PySCF RHF/RKS or dixc RKS (pointwise functionals), converged, canonical orbitals.
+
+    Returns:
+        Two symmetric matrices over the pairs of `window` (all pairs by default), hartree.
+    """
+    window = window or Window.of(mf)
+    orbo, orbv = window.orbo, window.orbv
+    nocc, nvir = orbo.shape[1], orbv.shape[1]
+    size = nocc * nvir
+    eri = mf._eri if getattr(mf, "_eri", None) is not None else mf.mol
+    hybrid = exchange_fraction(mf)
+    difference = np.diag(window.differences.ravel())
+    hartree = ao2mo.general(eri, (orbv, orbo, orbv, orbo), compact=False).reshape(size, size)
+    plus = difference + 4 * hartree
+    minus = difference
+    if hybrid:
+        ij_ab = ao2mo.general(eri, (orbo, orbo, orbv, orbv), compact=False).reshape(nocc, nocc, nvir, nvir)
+        ij_ab = ij_ab.transpose(2, 0, 3, 1).reshape(size, size)
+        ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
+        plus = plus - hybrid * (ij_ab + ib_ja)
+        minus = minus + hybrid * (ib_ja - ij_ab)
+    kernel = xc_kernel(mf)
+    if kernel is not None:
+        plus += 4 * kernel_matrix(*kernel, orbo, orbv)
+    return (plus + plus.T) / 2, (minus + minus.T) / 2
+
+
+def xc_kernel(mf) -> tuple[AOGrid, torch.Tensor] | None:
+    """Grid and second derivatives (nvar, nvar, N) of a pointwise XC energy, weights included; None without XC."""
+    if not hasattr(mf, "_numint"):
+        return None
+    numint, occupied = mf._numint, mf.mo_coeff[:, mf.mo_occ == 2]
+    xctype = numint._xc_type(mf.xc)
+    if xctype == "HF":
+        return None
+    grid = AOGrid(mf.mol, mf.grids.coords, mf.grids.weights, xctype)
+    rho = grid.density_of_pairs(occupied, occupied)
+    rows = rho[0] if xctype == "LDA" else rho
+    fxc = numint.eval_xc_eff(mf.xc, rows.numpy(), deriv=2, xctype=xctype)[2]
+    fxc = torch.from_numpy(np.asarray(fxc).reshape(grid.nvar, grid.nvar, -1))
+    return grid, fxc * grid.points.weights
+
+
+def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray) -> NDArray:
+    """(ia|f_xc|jb) over pairs (a, i), hartree.
+
+    At each point the kernel is diagonalised, f = sum_k l_k u_k u_k^T, which makes the matrix a sum of outer products of
+    columns sqrt|l_k| u_k . R_ia of either sign: half the work of a general product, and columns in the tails, too small
+    to matter, are never formed.
+    """
+    size = orbo.shape[1] * orbv.shape[1]
+    orbo, orbv = grid.tensor(orbo), grid.tensor(orbv)
+    values, vectors = torch.linalg.eigh(fxc.permute(2, 0, 1))
+    scaled = vectors * values.abs().sqrt()[:, None, :]
+    matrix = np.zeros((size, size), order="F")
+    step = max(64, int(BLOCK_MB * 1e6 / (24 * size)))
+    for points, ao in grid.blocks():
+        phi_o, phi_v = orbo.T @ ao, orbv.T @ ao
+        for k in range(grid.nvar):
+            direction = scaled[points, :, k].T
+            largest = _largest_column(phi_o, phi_v, direction)
+            for sign in (1.0, -1.0):
+                chosen = torch.nonzero((largest > SMALL_COLUMN) & (sign * values[points, k] > 0)).ravel()
+                for part in chosen.split(step) if len(chosen) else ():
+                    columns = _pair_columns(phi_o[..., part], phi_v[..., part], direction[:, part])
+                    matrix = dsyrk(sign, columns.numpy().T, 1.0, matrix, trans=1, overwrite_c=True)
+    return matrix + np.triu(matrix, 1).T
+
+
+def _largest_column(phi_o: torch.Tensor, phi_v: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """Upper bound (n_points,) for the elements of the columns that `_pair_columns` would form."""
+    o, v = phi_o.abs().amax(1), phi_v.abs().amax(1)
+    u = direction.abs()
+    bound = u[0] * o[0] * v[0]
+    if len(u) > 1:
+        bound = bound + (u[1:4] * (o[1:] * v[0] + o[0] * v[1:])).sum(0)
+    if len(u) > 4:
+        bound = bound + 0.5 * u[4] * (o[1:] * v[1:]).sum(0)
+    return bound
+
+
+def _pair_columns(phi_o: torch.Tensor, phi_v: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """sum_x direction_x R_x for the density rows R of all products phi_a phi_i, (n_pairs, n_points)."""
+    inner = direction[0] * phi_o[0]
+    if len(direction) > 1:
+        inner = inner + (direction[1:4, None] * phi_o[1:]).sum(0)
+    columns = phi_v[0][:, None] * inner
+    if len(direction) > 1:
+        columns.addcmul_((direction[1:4, None] * phi_v[1:]).sum(0)[:, None], phi_o[0])
+    if len(direction) > 4:
+        for k in (1, 2, 3):
+            columns.addcmul_(0.5 * direction[4] * phi_v[k][:, None], phi_o[k])
+    return columns.flatten(0, 1)
