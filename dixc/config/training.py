@@ -94,7 +94,7 @@ class Training(Section):
     )
     precision: Literal["mixed", "double"] = Field(
         default="mixed",
-        description="networks in single precision under double-precision features and sums, or all in double",
+        description="networks and orbitals on grids in single precision, features and sums in double; or all in double",
     )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
     validate_every: int = Field(default=30, ge=1, description="steps from one validation to the next")

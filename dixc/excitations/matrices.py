@@ -65,11 +65,18 @@ def exchange_fraction(mf) -> float:
     return float(hyb)
 
 
-def dense_matrices(mf, window: Window | None = None) -> tuple[NDArray, NDArray]:
+def dense_matrices(
+    mf, window: Window | None = None, kernel: tuple[AOGrid, torch.Tensor] | None = None
+) -> tuple[NDArray, NDArray]:
     """A + B and A - B of any PySCF RHF/RKS or dixc RKS (pointwise functionals), converged, canonical orbitals.
 
+    Args:
+        mf: the mean field.
+        window: pairs of the matrices; all of them by default.
+        kernel: what `xc_kernel` gives, if it is there already.
+
     Returns:
-        Two symmetric matrices over the pairs of `window` (all pairs by default), hartree.
+        Two symmetric matrices over pairs, hartree.
     """
     window = window or Window.of(mf)
     orbo, orbv = window.orbo, window.orbv
@@ -87,7 +94,7 @@ def dense_matrices(mf, window: Window | None = None) -> tuple[NDArray, NDArray]:
         ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
         plus = plus - hybrid * (ij_ab + ib_ja)
         minus = minus + hybrid * (ib_ja - ij_ab)
-    kernel = xc_kernel(mf)
+    kernel = kernel or xc_kernel(mf)
     if kernel is not None:
         plus += 4 * kernel_matrix(*kernel, orbo, orbv)
     return (plus + plus.T) / 2, (minus + minus.T) / 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from dixc import provenance
 from dixc.functionals import files
@@ -37,9 +39,14 @@ def run(
     """
     settings = config.training
     functional = files.load(start)
-    levels = (settings.grid_level, settings.hessian.grid_level)
-    train = load_molecules(train_references, train_derivatives, *levels, functional.xctype)
-    validation = load_molecules(validation_references, [], *levels, functional.xctype)
+    load = partial(
+        load_molecules,
+        grid_level=settings.grid_level,
+        hessian_grid_level=settings.hessian.grid_level,
+        xctype=functional.xctype,
+        dtype=torch.float32 if settings.precision == "mixed" else torch.float64,
+    )
+    train, validation = load(train_references, train_derivatives), load(validation_references, [])
     inputs = [
         provenance.file_hash(p)
         for p in [start, *train_references, *train_derivatives, *validation_references]
