@@ -109,7 +109,7 @@ class Derivatives(Section):
     """Second derivatives of the reference energy."""
 
     max_dense_pairs: int = Field(
-        default=3000,
+        default=2000,
         ge=0,
         description="most occupied-virtual pairs for whole A+B and A-B; products with probes above",
     )

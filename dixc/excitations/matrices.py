@@ -79,25 +79,28 @@ def dense_matrices(
         Two symmetric matrices over pairs, hartree.
     """
     window = window or Window.of(mf)
+    kernel = kernel or xc_kernel(mf)
+    plus, minus = integral_matrices(mf, window)
+    difference = np.diag(window.differences.ravel())
+    if kernel is not None:
+        plus += 4 * kernel_matrix(*kernel, window.orbo, window.orbv)
+    return (plus + plus.T) / 2 + difference, (minus + minus.T) / 2 + difference
+
+
+def integral_matrices(mf, window: Window) -> tuple[NDArray, NDArray]:
+    """The parts of A + B and A - B that are two-electron integrals, over the pairs of `window`, hartree."""
     orbo, orbv = window.orbo, window.orbv
     nocc, nvir = orbo.shape[1], orbv.shape[1]
     size = nocc * nvir
     eri = mf._eri if getattr(mf, "_eri", None) is not None else mf.mol
     hybrid = exchange_fraction(mf)
-    difference = np.diag(window.differences.ravel())
     hartree = ao2mo.general(eri, (orbv, orbo, orbv, orbo), compact=False).reshape(size, size)
-    plus = difference + 4 * hartree
-    minus = difference
-    if hybrid:
-        ij_ab = ao2mo.general(eri, (orbo, orbo, orbv, orbv), compact=False).reshape(nocc, nocc, nvir, nvir)
-        ij_ab = ij_ab.transpose(2, 0, 3, 1).reshape(size, size)
-        ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
-        plus = plus - hybrid * (ij_ab + ib_ja)
-        minus = minus + hybrid * (ib_ja - ij_ab)
-    kernel = kernel or xc_kernel(mf)
-    if kernel is not None:
-        plus += 4 * kernel_matrix(*kernel, orbo, orbv)
-    return (plus + plus.T) / 2, (minus + minus.T) / 2
+    if not hybrid:
+        return 4 * hartree, np.zeros((size, size))
+    ij_ab = ao2mo.general(eri, (orbo, orbo, orbv, orbv), compact=False).reshape(nocc, nocc, nvir, nvir)
+    ij_ab = ij_ab.transpose(2, 0, 3, 1).reshape(size, size)
+    ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
+    return 4 * hartree - hybrid * (ij_ab + ib_ja), hybrid * (ib_ja - ij_ab)
 
 
 def xc_kernel(mf) -> tuple[AOGrid, torch.Tensor] | None:

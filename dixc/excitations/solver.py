@@ -10,12 +10,20 @@ from pyscf import tdscf
 
 from dixc.errors import UserError
 from dixc.excitations.casida import CasidaMatrix, Excitations
-from dixc.excitations.matrices import Window, dense_matrices, exchange_fraction, xc_kernel
+from dixc.excitations.matrices import (
+    Window,
+    dense_matrices,
+    exchange_fraction,
+    integral_matrices,
+    xc_kernel,
+)
 from dixc.grassmann import Response
 from dixc.grid import AOGrid
 from dixc.response import occupied_response
 
 NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point, see _single_precision
+# up to here a hybrid's integrals over pairs are kept: 0.5 GB for each of two matrices
+MAX_INTEGRAL_PAIRS = 8000
 
 
 class ResponseSolver:
@@ -41,7 +49,11 @@ class ResponseSolver:
         self.n_products = 0
         self._hybrid = exchange_fraction(mf)
         functional = getattr(mf, "functional", None)
-        self._kernel = xc_kernel(mf) if functional is None or functional.pointwise else None
+        pointwise = functional is None or functional.pointwise
+        self._kernel = xc_kernel(mf) if pointwise else None
+        exact = pointwise and self._hybrid and getattr(mf, "with_df", None) is None
+        small = self.differences.size <= MAX_INTEGRAL_PAIRS
+        self._integrals = integral_matrices(mf, self.window) if exact and small else None
         self._response = self._orbital_response()
         nvir, nocc = self.differences.shape
         n_occ = min(nocc, max(2, round(np.sqrt(n_block / 2))))
@@ -60,7 +72,8 @@ class ResponseSolver:
         if self._kernel is not None:
             grid, fxc = _single_precision(*self._kernel, self.mf.make_rdm1())
             kernel_product = lambda rho1: torch.einsum("xyg,kyg->kxg", fxc, rho1)  # noqa: E731
-        return occupied_response(self.window.orbo, self.mf.get_jk, self._hybrid, grid, kernel_product)
+        get_jk = self.mf.get_jk if self._integrals is None else None
+        return occupied_response(self.window.orbo, get_jk, self._hybrid, grid, kernel_product)
 
     def plus(self, v: NDArray) -> NDArray:
         """(A + B) v for v (K, n_pairs), hartree."""
@@ -68,6 +81,8 @@ class ResponseSolver:
         self.n_products += len(kappa)
         change = self.window.orbv.T @ self._response(2 * self.window.orbv @ kappa)
         product = (self.differences * kappa + change).reshape(v.shape)
+        if self._integrals is not None:
+            product += v @ self._integrals[0]
         self._tried.append((v, product))
         return product
 
@@ -75,6 +90,8 @@ class ResponseSolver:
         """(A - B) v for v (K, n_pairs), hartree; diagonal without exact exchange."""
         kappa = v.reshape(-1, *self.differences.shape)
         product = self.differences * kappa
+        if self._integrals is not None:
+            return product.reshape(v.shape) + v @ self._integrals[1]
         if self._hybrid:
             dm = self.window.orbv @ kappa @ self.window.orbo.T
             exchange = self.mf.get_k(dm=dm - dm.transpose(0, 2, 1), hermi=2)
