@@ -10,7 +10,14 @@ from pyscf import tdscf
 
 from dixc.errors import UserError
 from dixc.excitations.casida import CasidaMatrix, Excitations
-from dixc.excitations.matrices import Window, dense_matrices, exchange_fraction, xc_kernel
+from dixc.excitations.matrices import (
+    Window,
+    classical_kernel,
+    dense_matrices,
+    exchange_fraction,
+    is_pointwise,
+    xc_kernel,
+)
 from dixc.grassmann import Response
 from dixc.grid import AOGrid
 from dixc.response import occupied_response
@@ -23,7 +30,8 @@ class ResponseSolver:
 
     Trial vectors start from the dense solution over orbitals around the gap, and the preconditioner inverts that block:
     a handful of products a state suffices where a diagonal preconditioner needs dozens. One solver serves both methods
-    and several calls; its products work on occupied orbitals (`dixc.grassmann`).
+    and several calls; its products work on occupied orbitals (`dixc.grassmann`). With a functional that is not pointwise
+    the block has the kernel of a classical functional, good enough to start from and to precondition with.
 
     Args:
         mf: converged PySCF RHF/RKS or dixc RKS, canonical orbitals.
@@ -40,15 +48,15 @@ class ResponseSolver:
             raise UserError("TDDFT: an occupied orbital lies above a virtual one")
         self.n_products = 0
         self._hybrid = exchange_fraction(mf)
-        functional = getattr(mf, "functional", None)
-        self._kernel = xc_kernel(mf) if functional is None or functional.pointwise else None
+        self._kernel = xc_kernel(mf) if is_pointwise(mf) else None
         self._response = self._orbital_response()
         nvir, nocc = self.differences.shape
         n_occ = min(nocc, max(2, round(np.sqrt(n_block / 2))))
         n_vir = min(nvir, max(1, n_block // n_occ))
         self._block = np.arange(nvir * nocc).reshape(nvir, nocc)[:n_vir, nocc - n_occ :].ravel()
         self._low = Window.of(mf, n_occ, n_vir)
-        self._plus, self._minus = dense_matrices(mf, self._low, self._kernel)
+        kernel = self._kernel if is_pointwise(mf) else classical_kernel(mf)
+        self._plus, self._minus = dense_matrices(mf, self._low, kernel)
         self._tried: list[tuple[NDArray, NDArray]] = []
         self._low_values, self._low_vectors = scipy.linalg.eigh((self._plus + self._minus) / 2)
 
