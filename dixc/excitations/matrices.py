@@ -76,8 +76,8 @@ def dense_matrices(
     Args:
         mf: the mean field.
         window: pairs of the matrices; all of them by default.
-        kernel: what `xc_kernel` gives, if it is there already; any other, such as `classical_kernel`, takes the place of
-            the functional's own.
+        kernel: what `xc_kernel` gives, if it is there already; any other, such as `classical_kernel`, takes the place
+            of the functional's own.
 
     Returns:
         Two symmetric matrices over pairs, hartree.

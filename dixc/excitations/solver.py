@@ -30,8 +30,8 @@ class ResponseSolver:
 
     Trial vectors start from the dense solution over orbitals around the gap, and the preconditioner inverts that block:
     a handful of products a state suffices where a diagonal preconditioner needs dozens. One solver serves both methods
-    and several calls; its products work on occupied orbitals (`dixc.grassmann`). With a functional that is not pointwise
-    the block has the kernel of a classical functional, good enough to start from and to precondition with.
+    and several calls; its products work on occupied orbitals (`dixc.grassmann`). Where a functional is not pointwise
+    the block has the kernel of a classical one, good enough to start from and to precondition with.
 
     Args:
         mf: converged PySCF RHF/RKS or dixc RKS, canonical orbitals.
