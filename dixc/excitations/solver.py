@@ -12,9 +12,11 @@ from dixc.errors import UserError
 from dixc.excitations.casida import CasidaMatrix, Excitations
 from dixc.excitations.matrices import (
     Window,
+    classical_kernel,
     dense_matrices,
     exchange_fraction,
     integral_matrices,
+    is_pointwise,
     xc_kernel,
 )
 from dixc.grassmann import Response
@@ -31,7 +33,8 @@ class ResponseSolver:
 
     Trial vectors start from the dense solution over orbitals around the gap, and the preconditioner inverts that block:
     a handful of products a state suffices where a diagonal preconditioner needs dozens. One solver serves both methods
-    and several calls; its products work on occupied orbitals (`dixc.grassmann`).
+    and several calls; its products work on occupied orbitals (`dixc.grassmann`). Where a functional is not pointwise
+    the block has the kernel of a classical one, good enough to start from and to precondition with.
 
     Args:
         mf: converged PySCF RHF/RKS or dixc RKS, canonical orbitals.
@@ -48,10 +51,8 @@ class ResponseSolver:
             raise UserError("TDDFT: an occupied orbital lies above a virtual one")
         self.n_products = 0
         self._hybrid = exchange_fraction(mf)
-        functional = getattr(mf, "functional", None)
-        pointwise = functional is None or functional.pointwise
-        self._kernel = xc_kernel(mf) if pointwise else None
-        exact = pointwise and self._hybrid and getattr(mf, "with_df", None) is None
+        self._kernel = xc_kernel(mf) if is_pointwise(mf) else None
+        exact = is_pointwise(mf) and self._hybrid and getattr(mf, "with_df", None) is None
         small = self.differences.size <= MAX_INTEGRAL_PAIRS
         self._integrals = integral_matrices(mf, self.window) if exact and small else None
         self._response = self._orbital_response()
@@ -60,7 +61,8 @@ class ResponseSolver:
         n_vir = min(nvir, max(1, n_block // n_occ))
         self._block = np.arange(nvir * nocc).reshape(nvir, nocc)[:n_vir, nocc - n_occ :].ravel()
         self._low = Window.of(mf, n_occ, n_vir)
-        self._plus, self._minus = dense_matrices(mf, self._low, self._kernel)
+        kernel = self._kernel if is_pointwise(mf) else classical_kernel(mf)
+        self._plus, self._minus = dense_matrices(mf, self._low, kernel)
         self._tried: list[tuple[NDArray, NDArray]] = []
         self._low_values, self._low_vectors = scipy.linalg.eigh((self._plus + self._minus) / 2)
 

@@ -1,8 +1,9 @@
 """Pre-fit: a learned functional starts as a copy of a classical one on the training molecules' own densities.
 
-Pointwise and cheap: energy density and its slopes x_i de/dx_i (all energies per volume, hence commensurate) are matched
-at random grid points of the reference densities, weighted so that the loss is a mean over electrons in hartree^2.
-Every loss of a run starts from the same pre-fit.
+Pointwise and cheap (of a functional that is not pointwise, the semilocal part is fitted; untrained, it is that part):
+energy density and its slopes x_i de/dx_i (all energies per volume, hence commensurate) are matched at random points
+of the grids of the reference densities, weighted so that the loss is a mean over electrons in hartree^2. Every loss of
+a run starts from the same pre-fit.
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         )
     functional = registry.create(model, **({"seed": seed} | entry.hyperparameters))
     target = registry.create(config.prefit.target)
-    if not isinstance(functional, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
-        raise UserError(f"prefit: {model} and {config.prefit.target} must both be pointwise functionals")
+    part = functional.pointwise_part
+    if not isinstance(part, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
+        raise UserError(
+            f"prefit: {model} and {config.prefit.target} must both be pointwise or have a pointwise part"
+        )
     x, weights = _points(references)
-    error = fit(functional, target, x, weights, config.prefit.steps, config.prefit.points, seed)
+    error = fit(part, target, x, weights, config.prefit.steps, config.prefit.points, seed)
     metadata = {
         "model": model,
         "loss": "prefit",
@@ -101,6 +105,12 @@ def fit(
     chosen = torch.from_numpy(rng.choice(len(chance), size=n_points, p=chance / chance.sum()))
     part = x[:, chosen]
     wanted = _scaled_slopes(target, part, False)
+
+    def misfit() -> Tensor:
+        return ((_scaled_slopes(functional, part, True) - wanted) / part[0]).square().mean()
+
+    if not list(functional.parameters()):  # a classical functional as the semilocal part of a learned one
+        return misfit().sqrt().item()
     optimizer = torch.optim.LBFGS(
         functional.parameters(),
         max_iter=ITERATIONS_AT_ONCE,
@@ -112,8 +122,7 @@ def fit(
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        difference = _scaled_slopes(functional, part, True) - wanted
-        loss = SCALE * (difference / part[0]).square().mean()
+        loss = SCALE * misfit()
         loss.backward()
         return loss
 

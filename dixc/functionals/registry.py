@@ -19,7 +19,11 @@ _CLASSES = {
     "r2scan": "dixc.functionals.classical:R2SCAN",
     "b3lyp": "dixc.functionals.classical:B3LYP",
     "xcdiff": "dixc.functionals.xcdiff:XCdiff",
+    "egxc": "dixc.functionals.egxc.functional:EGXC",
 }
+
+# the classical functional that stands in for any functional of the same invariants where only speed depends on it
+GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
 
 
 def available() -> list[str]:

@@ -28,7 +28,6 @@ from dixc.store import open_chunk
 from dixc.xc import XCExpansion, density_kernel
 
 NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
-GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
 DERIVATIVE_NAMES = ("a_plus_b", "probes", "hessian_probes")  # what the loss terms use
 
 
@@ -141,7 +140,7 @@ class TrainingMolecule:
     def _guide_factor(self):
         """Cholesky factor of a classical functional's Hessian at the reference density, on the Hessian grid."""
         grid = self.grid("hessian")
-        functional = registry.create(GUIDES[self.xctype])
+        functional = registry.create(registry.GUIDES[self.xctype])
         expansion = XCExpansion(functional, self.rho_ref_hessian[None], grid.points, order=2)
         fock = self.fock_without_xc + grid.potential_matrix(expansion.potential[0])
         orbo, orbv = self.orbo_ref, self.orbv_ref
