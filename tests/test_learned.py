@@ -15,7 +15,7 @@ from dixc.functionals.lda import slater
 from dixc.functionals.reduced import EMPTY_BELOW, SpinPoints
 from dixc.functionals.tail import TAIL_END, TAIL_START
 from dixc.grid import AOGrid
-from dixc.xc import XCExpansion
+from dixc.xc import XCExpansion, invariants
 
 SMALL = {
     "xcdiff": {"n_hidden": 16},
@@ -80,8 +80,9 @@ def test_gradcheck(model, ns):
     x = closed_shell(n, s, alpha)
     x = x if ns == 1 else open_shell(x, closed_shell(0.3 * x[0], s[::-1], alpha[::-1]))
     m = torch.ones_like(x).requires_grad_()
+    fast = not hasattr(model, "exchange")
     assert torch.autograd.gradcheck(scaled_energy(model, x), (m,), eps=1e-6, atol=1e-6)
-    assert torch.autograd.gradgradcheck(scaled_energy(model, x), (m,), eps=1e-6, atol=1e-5)
+    assert torch.autograd.gradgradcheck(scaled_energy(model, x), (m,), eps=1e-6, atol=1e-5, fast_mode=fast)
 
 
 def test_parameter_gradient_of_second_derivatives_matches_finite_differences(name):
@@ -209,9 +210,9 @@ def test_second_derivatives_on_a_molecule_with_tails(name, ns):
     expansion, first, second = expand(0.0, 2)
     assert expansion.rho[:, 0].sum(0).min() < TAIL_END
     exact = ((expansion.product(first) * first).sum() + (expansion.potential * second).sum()).item()
-    errors = [abs((slope(h) - slope(-h)) / (2 * h) - exact) for h in (4e-2, 5e-3, 6.25e-4)]
-    assert errors[1] < errors[0] / 40  # 64 expected
-    assert errors[2] < 1e-6 * abs(exact)
+    errors = [abs((slope(h) - slope(-h)) / (2 * h) - exact) for h in (2.4e-3, 3e-4)]
+    assert errors[1] < errors[0] / 50  # 64 expected
+    assert errors[1] < 1e-8 * abs(exact)
 
 
 def test_initial_weights_depend_on_the_seed_alone(name):
@@ -236,15 +237,23 @@ def test_saved_and_loaded(name, tmp_path):
     assert torch.equal(energy_density(loaded, x), energy_density(functional, x))
 
 
-def test_prefit_reaches_r2scan(name):
-    functional = registry.create(name, seed=0, **SMALL[name])
-    s, alpha = torch.rand(2, 3000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2
-    x = closed_shell(10.0 ** torch.linspace(-3, 1, 3000), s, alpha)
-    target, weights = registry.create("r2scan"), 1 / x[0]
-    before = prefit.fit(functional, target, x, weights, 1, 600, seed=0)
-    error = prefit.fit(functional, target, x, weights, 100, 600, seed=0)
-    assert error < 0.01  # hartree per electron; exchange alone is 0.2 to 1.6 there
-    assert error < before / 5
+@pytest.fixture(scope="module")
+def water_invariants():
+    """Meta-GGA invariants (3, N) and weights (N,) of a density near that of water."""
+    mol = molecule("water")
+    mf = dixc.pyscf.RKS(mol, xc="lda").set(max_cycle=2)
+    mf.grids.level = 0
+    mf.kernel()
+    grid = AOGrid(mol, mf.grids.coords, mf.grids.weights)
+    return invariants(grid.density(mf.make_rdm1())[None]), grid.points.weights
+
+
+def test_prefit_reaches_r2scan(name, water_invariants):
+    functional, target = registry.create(name, seed=0, **SMALL[name]), registry.create("r2scan")
+    untrained = prefit.fit(functional, target, *water_invariants, 0, 400, seed=0)
+    error = prefit.fit(functional, target, *water_invariants, 80, 400, seed=0)
+    assert error < 0.025  # hartree per electron, of r2SCAN's energy and its three slopes together
+    assert error < untrained / 10
 
 
 def test_scf_and_tddft_from_the_default_guess(name):
