@@ -1,8 +1,8 @@
 """Functionals that are one learned factor over local exchange: e_xc = F e_x^LSDA, correlation included in F.
 
-e_x^LSDA = -3/4 (3/pi)^(1/3) n^(4/3) [(1 + zeta)^(4/3) + (1 - zeta)^(4/3)] / 2 is local exchange of a spin density. Such a
-functional says which F; the tail, where it is the closed form of `dixc.functionals.tail` instead, is the same for all,
-and goes by the total density.
+e_x^LSDA = -3/4 (3/pi)^(1/3) n^(4/3) [(1 + zeta)^(4/3) + (1 - zeta)^(4/3)] / 2 is local exchange of a spin density.
+Such a functional says which F; the tail, where it is the closed form of `dixc.functionals.tail` instead, is the same
+for all, and goes by the total density.
 """
 
 from __future__ import annotations

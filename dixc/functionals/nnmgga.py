@@ -3,16 +3,18 @@
 Nagai, Akashi, Sugino, npj Comput. Mater. 6, 43 (2020), arXiv:1903.00238; details from the authors' program,
 github.com/ml-electron-project/NNfunctional. A network with three hidden layers of 100 units sees
     log n^(1/3),  log [(1 + zeta)^(4/3) + (1 - zeta)^(4/3)] / 2,  log s,  log tau / tau_unif(n, zeta)
-and gives the energy per electron as -n^(1/3) [(1 + zeta)^(4/3) + (1 - zeta)^(4/3)] / 2 (1 + ELU(net)), a positive factor over
-local exchange (its constant is in the network's weights). It is invariant under a swap of the spins and never positive; the
-uniform gas, spin scaling of exchange and coordinate scaling are not built in, as in the paper.
+and gives the energy per electron as -n^(1/3) [(1 + zeta)^(4/3) + (1 - zeta)^(4/3)] / 2 (1 + ELU(net)), a positive
+factor over local exchange (its constant is in the network's weights). It is invariant under a swap of the spins and
+never positive; the uniform gas, spin scaling of exchange and coordinate scaling are not built in, as in the paper.
 
 Different from the paper:
-- GELU for ELU in the network, and softplus for 1 + ELU at its end (`activation: elu` brings the published ones back). The
-  second derivative of ELU has a step: the kernel of the functional is then discontinuous, and the gradient of a Hessian loss
-  with respect to the weights, taken by automatic differentiation, misses the delta functions of the third derivative.
-- Under the logarithms 0.01 is added to s^2 and tau / tau_unif, which the paper keeps from zero by 1e-7 in gradient and kinetic
-  energy density: both vanish inside of bonds, where the logarithm's slope in sigma or tau would be infinite.
+- GELU for ELU in the network, and softplus for 1 + ELU at its end (`activation: elu` brings the published ones back).
+  The second derivative of ELU has a step: the kernel of the functional is then discontinuous, and the gradient of a
+  Hessian loss with respect to the weights, taken by automatic differentiation, misses the delta functions of the
+  third derivative.
+- Under the logarithms 0.01 is added to s^2 and tau / tau_unif, which the paper keeps from zero by 1e-7 in gradient
+  and kinetic energy density: both vanish inside of bonds, where the logarithm's slope in sigma or tau would be
+  infinite.
 - Tail: by the total density to the closed form of `dixc.functionals.tail`.
 """
 
@@ -71,7 +73,9 @@ class NNmGGA(EnhancedExchange):
         if polarisation.opz:
             x_zeta = switch.feature(torch.log(polarisation.mean_power(4)), 0.0)
         p = switch.feature(total.p, 0.0)
-        kinetic = switch.feature(total.tau / (total.tau_unif * polarisation.mean_power(5)), 1.0).clamp(min=0.0)
+        kinetic = switch.feature(total.tau / (total.tau_unif * polarisation.mean_power(5)), 1.0).clamp(
+            min=0.0
+        )
         x_s, x_tau = 0.5 * torch.log(p + LOG_FLOOR), torch.log(kinetic + LOG_FLOOR)
         y = self.network(torch.stack((switch.log_n / 3, x_zeta, x_s, x_tau), dim=-1))
         if self.network.activation == "elu":

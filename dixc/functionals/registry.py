@@ -1,9 +1,9 @@
 """Functionals by name: those of dixc, those of installed packages (entry points), and classes by their import path.
 
-A new architecture of dixc is one line in `_CLASSES`; its module is imported on demand. A package adds its own by an entry
-point of the group `dixc.functionals`, `name = "package.module:Class"`; names of dixc cannot be replaced. Any other class that
-derives from `Functional` is reached by its import path, `package.module:Class`, but only where the caller writes that path:
-a model file cannot make dixc import a module (see `dixc.functionals.files`).
+A new architecture of dixc is one line in `_CLASSES`; its module is imported on demand. A package adds its own by an
+entry point of the group `dixc.functionals`, `name = "package.module:Class"`; names of dixc cannot be replaced. Any
+other class that derives from `Functional` is reached by its import path, `package.module:Class`, but only where the
+caller writes that path: a model file cannot make dixc import a module (see `dixc.functionals.files`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """Skala-mGGA: the local part of the Skala functional, without its exchange of features between grid points.
 
-Luise et al., arXiv:2506.14665; details from the published program, github.com/microsoft/skala. Logarithms log(|x| + 1e-5) of
+Luise et al., arXiv:2506.14665; details from the published program, github.com/microsoft/skala. Logarithms log(|x| +
+1e-5) of
     n_a, n_b, |grad n_a|^2, |grad n_b|^2, tau_a, tau_b, |grad n|^2
-enter two layers of 256 units, in the order (a, b) and in the order (b, a); the mean of both passes three more layers of 256
-units, and 2 sigmoid(net / 2) of the output is the factor F over local exchange, 0 < F < 2, correlation included. The swap of
-the spins is an exact symmetry; the uniform gas, spin scaling of exchange and coordinate scaling are not built in.
+enter two layers of 256 units, in the order (a, b) and in the order (b, a); the mean of both passes three more layers
+of 256 units, and 2 sigmoid(net / 2) of the output is the factor F over local exchange, 0 < F < 2, correlation
+included. The swap of the spins is an exact symmetry; the uniform gas, spin scaling of exchange and coordinate scaling
+are not built in.
 
-Decided here: the local functional is Skala with all three of its middle layers local, where the published program's default
-exchanges features between points in two of them. Tail: by the total density to the closed form of `dixc.functionals.tail`;
-there F is that of the closed form.
+Decided here: the local functional is Skala with all three of its middle layers local, where the published program's
+default exchanges features between points in two of them. Tail: by the total density to the closed form of
+`dixc.functionals.tail`; there F is that of the closed form.
 """
 
 from __future__ import annotations

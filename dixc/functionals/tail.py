@@ -2,8 +2,8 @@
 
 Between the densities `TAIL_START` and `TAIL_END` a learned functional goes over, with three continuous derivatives in
 log n, to PBE correlation and PBE exchange with kappa = 0.174, which obeys the Lieb-Oxford bound of `EXCHANGE_BOUND`.
-Below, the rules for empty points of `reduced` hold. Networks see constant features beyond the end of the tail, so that no
-derivative of any order meets an extreme number there.
+Below, the rules for empty points of `reduced` hold. Networks see constant features beyond the end of the tail, so
+that no derivative of any order meets an extreme number there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from dixc.functionals.gga import pbe_enhancement, pbe_gradient
 from dixc.functionals.lda import pw92, slater
 from dixc.functionals.reduced import Points, Polarisation, SpinPoints
 
-TAIL_START, TAIL_END = 1e-5, 1e-7  # density, bohr^-3 (of the spin-scaled channel where a functional has channels)
+TAIL_START, TAIL_END = (
+    1e-5,
+    1e-7,
+)  # density, bohr^-3 (of the spin-scaled channel where a functional has channels)
 EXCHANGE_BOUND = 1.174
 
 
