@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,9 @@ _CLASSES = {
     "xcdiff": "dixc.functionals.xcdiff:XCdiff",
     "nnmgga": "dixc.functionals.nnmgga:NNmGGA",
     "skala-mgga": "dixc.functionals.skala:SkalaMGGA",
+    "skala-bridge": "dixc.functionals.skala_bridge:SkalaBridge",
 }
+_NEEDS = {"skala-bridge": "skala"}  # packages that dixc does not bring
 
 
 def _registered() -> dict[str, str]:
@@ -42,8 +45,8 @@ def _registered() -> dict[str, str]:
 
 
 def available() -> list[str]:
-    """Names that `create` knows: those of dixc, then those of installed packages."""
-    return list(_registered())
+    """Names that `create` knows: those of dixc that have the packages they need, then those of installed packages."""
+    return [name for name in _registered() if name not in _NEEDS or find_spec(_NEEDS[name]) is not None]
 
 
 def is_registered(name: str) -> bool:
