@@ -128,7 +128,7 @@ class XCExpansion:
             return torch.einsum("ijg,...jg->...ig", self._e2, dx)
         slope = torch.func.grad(lambda x: self.functional(x, self.grid))
         flat = [torch.func.jvp(slope, (self.x,), (d,))[1] for d in dx.reshape(-1, *self.x.shape)]
-        return torch.stack(flat).reshape(dx.shape)
+        return torch.stack(flat).detach().reshape(dx.shape)
 
     def product(self, drho: Tensor) -> Tensor:
         """d2E/drho2 . drho (..., ns, nvar, N) for variations of the same shape."""
