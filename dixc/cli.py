@@ -37,7 +37,7 @@ Threads = Annotated[
 References = Annotated[list[Path], typer.Option("--reference", help="Reference file; may be repeated.")]
 ReferenceFile = Annotated[Path, typer.Option("--reference", help="Reference file of the molecules.")]
 FunctionalArgument = Annotated[
-    str, typer.Argument(help="Name in the registry (such as pbe), or a model file.")
+    str, typer.Argument(help="Name or import path of a functional (such as pbe), or a model file.")
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
 Seed = Annotated[
@@ -197,7 +197,7 @@ def report(
 @app.command()
 def scf(
     molecule: Annotated[Path, typer.Argument(help="Molecule (xyz, angstrom).")],
-    xc: Annotated[str, typer.Option("--xc", help="Registry name (such as pbe), or a model file.")],
+    xc: Annotated[str, typer.Option("--xc", help="Name or import path of a functional, or a model file.")],
     basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
     charge: Annotated[
         int | None, typer.Option("--charge", help="Total charge, e [default: the file's, else 0].")
@@ -216,6 +216,12 @@ def scf(
         "as_json": as_json,
     }
     run_stage("dixc.stages.scf", threads, molecule, xc, **options)
+
+
+@app.command()
+def models(threads: Threads = None) -> None:
+    """List the functionals with their sizes and sources."""
+    run_stage("dixc.stages.models", threads)
 
 
 def _load(path: Path) -> Any:

@@ -110,11 +110,15 @@ class AOGrid:
         same = left is right
         left, right = self.tensor(left), self.tensor(right)
         batch, m = left.shape[:-2], left.shape[-1]
-        columns = left.reshape(-1, *left.shape[-2:]).transpose(0, 1).reshape(left.shape[-2], -1)
+        columns = (
+            left.reshape(batch.numel(), *left.shape[-2:])
+            .transpose(0, 1)
+            .reshape(left.shape[-2], batch.numel() * m)
+        )
         rho = self._rows(batch)
         for points, ao in self.blocks():
             phi_r = right.T @ ao
-            phi_l = phi_r if same else (columns.T @ ao).reshape(ao.shape[0], *batch, m, -1)
+            phi_l = phi_r if same else (columns.T @ ao).reshape(ao.shape[0], *batch, m, ao.shape[-1])
             rho[..., 0, points] = 2 * (phi_l[0] * phi_r[0]).sum(-2)
             for k in range(1, min(self.nvar, 4)):
                 rho[..., k, points] = 2 * (phi_l[k] * phi_r[0] + phi_l[0] * phi_r[k]).sum(-2)

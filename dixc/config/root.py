@@ -92,6 +92,10 @@ class Config(Section):
         """Ids of all functionals to evaluate, baselines first."""
         return [*self.evaluation.baselines, *self.trained()]
 
+    def classes(self) -> list[str]:
+        """Names of the models: the classes that model files of this run may hold."""
+        return [model.name for model in self.models]
+
     def parse(self, functional: str) -> FunctionalId:
         """Model, loss and seed of a functional's id.
 

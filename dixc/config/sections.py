@@ -125,7 +125,9 @@ class Derivatives(Section):
 class Model(Section):
     """A learned functional."""
 
-    name: FunctionalName = Field(description="name in the registry of functionals (`dixc.available()`)")
+    name: FunctionalName = Field(
+        description="name in the registry of functionals (`dixc models`), or import path `package.module:Class`"
+    )
     hyperparameters: dict[str, JsonValue] = Field(
         default_factory=dict, description="keywords of `dixc.create`"
     )

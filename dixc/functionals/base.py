@@ -98,11 +98,13 @@ class Functional(nn.Module):
         xctype: which invariants it wants, "LDA", "GGA" or "MGGA".
         pointwise: True if the energy is a sum over points of a function of that point's invariants alone.
         exact_exchange: fraction of exact exchange that belongs to it (added by the SCF code, not here).
+        source: where it was published.
     """
 
     xctype: str = "MGGA"
     pointwise: bool = False
     exact_exchange: float = 0.0
+    source: str = ""
 
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         """Energy in hartree (scalar) for invariants x (rows, N) on a grid."""

@@ -10,7 +10,7 @@ import os
 import pickle
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
     """Write a model file: all of it or nothing.
 
     Args:
-        functional: of a class of the registry; its `hyperparameters` (if any) and state are kept.
+        functional: of a registered or importable class; its `hyperparameters` (if any) and state are kept.
         path: target; missing folders are made.
         metadata: provenance in plain types; NumPy values, tuples and paths are converted.
 
@@ -143,14 +143,34 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     return content
 
 
-def load(path: str | PathLike[str]) -> Functional:
-    """A functional from a model file: float64, eval mode, CPU, provenance in `.metadata`. Executes no code.
+def _allowed(name: str, classes: Iterable[str], path: Path) -> None:
+    """Refuses a class that nobody but the file asks for: importing a module runs its code.
 
     Raises:
-        UserError: the file is missing, damaged, newer than this dixc, or no model of dixc.
+        UserError: neither registered nor among `classes`.
+    """
+    if registry.is_registered(name) or not registry.is_import_path(name) or name in set(classes):
+        return
+    raise UserError(
+        f"{path}: holds a functional of the class {name}, which is not registered; if you trust it, "
+        f'name it: dixc.load(path, classes=["{name}"]), or register it as an entry point'
+    )
+
+
+def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
+    """A functional from a model file: float64, eval mode, CPU, provenance in `.metadata`. Executes no code of the file.
+
+    Args:
+        path: the model file.
+        classes: import paths (`package.module:Class`) of unregistered classes that the file may name. Without them
+            only functionals of dixc and of installed entry points are built: a file cannot choose what is imported.
+
+    Raises:
+        UserError: the file is missing, damaged, newer than this dixc, no model of dixc, or of a class not allowed.
     """
     path = Path(path)
     content = _checked(_read(path), path)
+    _allowed(content["name"], classes, path)
     state = content["state"]
     for key, value in state.items():
         if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.isfinite().all():

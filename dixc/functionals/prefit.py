@@ -42,7 +42,8 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         raise UserError(
             f"model {model} is not in the config's models: {', '.join(m.name for m in config.models)}"
         )
-    functional = registry.create(model, **({"seed": seed} | entry.hyperparameters))
+    seeded = {"seed": seed} if "seed" in registry.hyperparameters(model) else {}
+    functional = registry.create(model, **(seeded | entry.hyperparameters))
     target = registry.create(config.prefit.target)
     part = functional.pointwise_part
     if not isinstance(part, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):

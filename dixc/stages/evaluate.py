@@ -40,7 +40,7 @@ def label(functional: Functional, name: str) -> dict[str, str | int]:
 def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     """Write the SCF chunk of a functional (registry name or model file) for a reference chunk."""
     settings = config.evaluation.scf.model_dump()
-    xc = registry.resolve(functional)
+    xc = registry.resolve(functional, config.classes())
     source = file_hash(Path(functional)) if Path(functional).is_file() else functional
     key = hash_of([settings, source, file_hash(reference)])
     tags = label(xc, functional)

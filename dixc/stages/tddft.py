@@ -35,7 +35,7 @@ HARTREE_EV = 27.211386245988
 def run(functional: str, config: Config, reference: Path, derivatives: Path, scf: Path, out: Path) -> None:
     """Write the TDDFT rows of a functional for the molecules of a chunk."""
     settings = config.evaluation.tddft
-    xc = registry.resolve(functional)
+    xc = registry.resolve(functional, config.classes())
     rows = []
     with open_chunk(scf, stage="scf") as solved, open_chunk(derivatives, stage="derivatives") as known:
         tags = {key: solved.attrs[key] for key in ("model", "loss", "seed")}

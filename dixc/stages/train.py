@@ -38,7 +38,7 @@ def run(
     stale weights.
     """
     settings = config.training
-    functional = files.load(start)
+    functional = files.load(start, config.classes())
     load = partial(
         load_molecules,
         grid_level=settings.grid_level,
