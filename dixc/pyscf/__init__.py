@@ -1,5 +1,6 @@
-"""PySCF mean fields that run on dixc functionals."""
+"""PySCF mean fields that run on dixc functionals, or are accelerated by one."""
 
+from dixc.pyscf.accelerate import Acceleration, accelerate
 from dixc.pyscf.rks import RKS
 
-__all__ = ["RKS"]
+__all__ = ["RKS", "Acceleration", "accelerate"]
