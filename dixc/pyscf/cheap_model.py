@@ -13,7 +13,8 @@ from pyscf import df
 
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian, split_orbitals
-from dixc.pyscf.rks import RKS, occupied_response
+from dixc.pyscf.rks import RKS
+from dixc.response import expansion_response
 
 CONV_TOL, CONV_TOL_GRAD = 1e-5, 1e-3  # far below the distance between the two functionals' solutions
 
@@ -72,7 +73,7 @@ class CheapModel:
         vj, vk = cheap.get_jk(dm=2 * orbo @ orbo.T, hermi=1, with_k=hybrid != 0)
         coulomb = vj if hybrid == 0 else vj - 0.5 * hybrid * vk
         fock = self.hcore + coulomb + grid.potential_matrix(expansion.potential[0])
-        response = occupied_response(grid, expansion, orbo, cheap.get_jk, hybrid)
+        response = expansion_response(grid, expansion, orbo, cheap.get_jk, hybrid)
         return OrbitalHessian(orbo, orbv, fock, response)
 
 
