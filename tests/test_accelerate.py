@@ -288,6 +288,17 @@ def test_refusals():
         dixc.pyscf.accelerate(water, xc="pbe", colour="red")
 
 
+def test_row_of_the_warm_start_table(water):
+    from dixc.stages import accelerate, warmstart
+
+    row = accelerate.row(water[0], dixc.create("pbe"), {"conv_tol": 1e-9, "max_cycle": 50})
+    assert {"model", "loss", "seed", *row} == set(warmstart.COLUMNS)
+    assert (row["guess"], row["converged"]) == ("accelerate", True)
+    assert row["hybrid_fock_builds"] <= 4 < row["cheap_fock_builds"]
+    assert abs(row["e_diff_Eh"]) < 1e-8
+    assert 0 < row["wall_s"] < row["wall_total_s"]
+
+
 def test_conjugate_gradients_and_secants():
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(12, 12))
