@@ -197,7 +197,18 @@ def report(
 @app.command()
 def scf(
     molecule: Annotated[Path, typer.Argument(help="Molecule (xyz, angstrom).")],
-    xc: Annotated[str, typer.Option("--xc", help="Name or import path of a functional, or a model file.")],
+    xc: Annotated[
+        str | None,
+        typer.Option(
+            "--xc", help="Name or import path of a functional, or a model file [with --accelerate: r2scan]."
+        ),
+    ] = None,
+    hybrid: Annotated[
+        str | None, typer.Option("--hybrid", help="A functional of PySCF (such as b3lyp), or hf, instead.")
+    ] = None,
+    accelerate: Annotated[
+        bool, typer.Option("--accelerate", help="Converge --hybrid in fewer Fock builds by means of --xc.")
+    ] = False,
     basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
     charge: Annotated[
         int | None, typer.Option("--charge", help="Total charge, e [default: the file's, else 0].")
@@ -207,15 +218,23 @@ def scf(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     threads: Threads = None,
 ) -> None:
-    """Run SCF on one molecule with a functional."""
-    options = {
-        "basis": basis,
-        "charge": charge,
-        "grid_level": grid_level,
-        "n_states": tddft,
-        "as_json": as_json,
-    }
-    run_stage("dixc.stages.scf", threads, molecule, xc, **options)
+    """Run SCF on one molecule, with a functional or a hybrid."""
+    options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json}
+    if hybrid is None:
+        if accelerate:
+            raise UserError("--accelerate needs --hybrid, the functional to be converged")
+        if xc is None:
+            raise UserError(
+                "which functional? --xc (a registry name or model file) or --hybrid (one of PySCF)"
+            )
+        run_stage("dixc.stages.scf", threads, molecule, xc, n_states=tddft, **options)
+        return
+    if tddft:
+        raise UserError("--tddft goes with --xc, not with --hybrid")
+    if xc is not None and not accelerate:
+        raise UserError("--hybrid with --xc: add --accelerate, or leave one of them out")
+    model = (xc or "r2scan") if accelerate else None
+    run_stage("dixc.stages.accelerate", threads, molecule, hybrid, model, **options)
 
 
 @app.command()

@@ -79,6 +79,9 @@ def test_warm_start_table(run):
     assert (rows.e_diff_Eh.abs() < 1e-7).all(), "every guess ends in the same solution"
     assert (warm.cheap_fock_builds > 3).all()
     assert (warm.wall_total_s > warm.wall_s).all()
+    accelerated = rows[rows.guess == "accelerate"]
+    assert len(accelerated) == 4
+    assert (accelerated.hybrid_fock_builds < warm.hybrid_fock_builds.min()).all()
 
 
 def test_tddft_table(run):

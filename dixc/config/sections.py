@@ -154,6 +154,9 @@ class Warmstart(Section):
     """Reference SCF started from the functional's solution."""
 
     splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
+    accelerate: bool = Field(
+        default=True, description="also with the functional's Hessian (`dixc.pyscf.accelerate`)"
+    )
 
 
 class Tddft(Section):

@@ -44,6 +44,7 @@ def _registered() -> dict[str, str]:
     installed = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
     return _CLASSES | {name: path for name, path in installed.items() if name not in _CLASSES}
 
+
 # the classical functional that stands in for any functional of the same invariants where only speed depends on it
 GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
 

@@ -1,4 +1,5 @@
-"""Warm-start stage: the reference SCF from PySCF's default guess, and from the density of a cheaper functional.
+"""Warm-start stage: the reference SCF from PySCF's default guess, from the density of a cheaper functional, and
+accelerated by its Hessian as well.
 
 The convergence thresholds are those of the evaluation for both, every Fock build of the reference is counted, and the
 final energy is compared with the tightly converged reference.
@@ -16,7 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dixc.functionals import registry
 from dixc.records import ReferenceRecord, read_failures, read_records
+from dixc.stages import accelerate
 from dixc.stages.evaluate import count_fock_builds
 from dixc.store import open_chunk
 
@@ -32,7 +35,7 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
     """Write warm-start rows: of the default guess if `scf` is None, else of the densities in an SCF chunk."""
     settings = config.evaluation.scf.model_dump()
     records = read_records(reference)
-    guess = "minao" if scf is None else "density"
+    guesses = ["minao"] if scf is None else ["density"]
     if scf is None:
         tags = {"model": config.reference.functional, "loss": "none", "seed": 0}
         bar = tqdm(records, desc="default guess", unit="mol", disable=None)
@@ -42,9 +45,13 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
             tags = {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
             bar = tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None)
             rows = [_warm_row(record, chunk[record.name], settings) for record in bar]
-    rows += [
-        failed_row(name, failure) | {"guess": guess} for name, failure in read_failures(reference).items()
-    ]
+        if config.evaluation.warmstart.accelerate:
+            guesses.append("accelerate")
+            xc = registry.resolve(functional)
+            bar = tqdm(records, desc=f"accelerated by {functional}", unit="mol", disable=None)
+            rows += [accelerate.row(record, xc, settings) for record in bar]
+    failed = read_failures(reference).items()
+    rows += [failed_row(name, why) | {"guess": guess} for guess in guesses for name, why in failed]
     write_rows([tags | row for row in rows], COLUMNS, out)
 
 
