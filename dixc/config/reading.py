@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dixc import __version__
 from dixc.config.root import Config
 from dixc.errors import UserError
 
@@ -103,7 +104,8 @@ def write(config: Config, path: str | os.PathLike[str]) -> bool:
         True if the file was written.
     """
     path = Path(path)
-    text = yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, width=110)
+    text = f"# all settings of the run, written by dixc {__version__}\n"
+    text += yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, width=110)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)

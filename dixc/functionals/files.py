@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
@@ -22,6 +21,7 @@ from dixc import __version__
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
+from dixc.store import atomic_file, held_errors
 
 FORMAT = "dixc-model"
 VERSION = 1
@@ -62,7 +62,6 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
     Raises:
         UserError: a value that cannot be kept, or a place that cannot be written.
     """
-    target = Path(path)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -72,31 +71,12 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
         "state": {key: value.detach().cpu().clone() for key, value in functional.state_dict().items()},
         "metadata": _plain(metadata, "metadata"),
     }
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the model file: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with atomic_file(path, buffering=0) as disk, held_errors(disk) as file:
+        torch.save(content, file)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _read(path: Path) -> Any:
-    """What `torch.save` put into the file, plain types and tensors only.
+def read(path: Path) -> Any:
+    """What `torch.save` put into a file, plain types and tensors only.
 
     Raises:
         UserError: not such a file, or damaged.
@@ -121,7 +101,7 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path}: not a model file of dixc, or damaged ({type(error).__name__})") from error
 
 
-def _checked(content: Any, path: Path) -> dict[str, Any]:
+def checked(content: Any, path: Path) -> dict[str, Any]:
     """The content with every part of the type that `save` wrote.
 
     Raises:
@@ -150,7 +130,7 @@ def load(path: str | PathLike[str]) -> Functional:
         UserError: the file is missing, damaged, newer than this dixc, or no model of dixc.
     """
     path = Path(path)
-    content = _checked(_read(path), path)
+    content = checked(read(path), path)
     state = content["state"]
     for key, value in state.items():
         if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.isfinite().all():

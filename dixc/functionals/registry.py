@@ -78,6 +78,11 @@ def create(name: str, **hyperparameters: Any) -> Functional:
         raise UserError(f"functional {name}: {error}") from error
 
 
+def model_file(name_or_path: str | PathLike[str]) -> Path | None:
+    """The file behind what `resolve` takes; None for a name of the registry."""
+    return None if str(name_or_path) in _CLASSES else Path(name_or_path)
+
+
 def resolve(name_or_path: str | PathLike[str]) -> Functional:
     """A functional from a registry name or, failing that, from a model file.
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dixc.errors import UserError
+from dixc.molecules.checks import warn_of_bohr
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
@@ -76,6 +77,7 @@ def read_xyz(
             raise frame.error(f"a molecule of this name is at line {first[molecule.name]} already")
         first[molecule.name] = frame.line
         molecules.append(molecule)
+    warn_of_bohr(path, molecules)
     return molecules
 
 

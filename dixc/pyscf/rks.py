@@ -7,13 +7,14 @@ comes from the same expansion of the functional that every derivative in dixc us
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from pyscf.dft import rks
 
-from dixc.errors import UserError
+from dixc.errors import DixcWarning, UserError
 from dixc.functionals.base import Functional
 from dixc.functionals.registry import resolve
 from dixc.grassmann import Response, split_orbitals
@@ -38,6 +39,7 @@ class RKS(rks.RKS):
         functional = xc if isinstance(xc, Functional) else resolve(str(xc))
         super().__init__(mol, xc=getattr(functional, "name", type(functional).__name__.lower()))
         self._numint = NumInt(functional)
+        _warn_of_elements(functional, mol)
 
     @property
     def functional(self) -> Functional:
@@ -83,3 +85,22 @@ class RKS(rks.RKS):
         mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
         mo_occ = self.mo_occ if mo_occ is None else mo_occ
         return split_orbitals(np.asarray(mo_coeff), mo_occ)
+
+
+def _warn_of_elements(functional: Functional, mol) -> None:
+    """Warns once a functional and element of elements that its training did not see."""
+    metadata = getattr(functional, "metadata", None) or {}
+    trained = metadata.get("elements")
+    if not isinstance(trained, list):
+        return
+    known = {*trained, *getattr(functional, "warned_of", ())}
+    new = sorted({mol.atom_pure_symbol(i) for i in range(mol.natm)} - known)
+    if new:
+        functional.warned_of = [*getattr(functional, "warned_of", ()), *new]
+        name = "-".join(str(metadata[key]) for key in ("model", "loss", "seed") if key in metadata)
+        warnings.warn(
+            f"{name or 'the functional'}: trained on {', '.join(map(str, trained))} only, used for "
+            f"{', '.join(new)}: its results for such molecules are an extrapolation, check some",
+            DixcWarning,
+            stacklevel=3,
+        )

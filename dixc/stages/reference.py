@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dixc.molecules import Molecule, read_xyz
-from dixc.provenance import file_hash, hash_of
+from dixc.provenance import file_hash, hash_of, origin, short
 from dixc.records import ENERGY_NAMES, UNITS, reference_mean_field
 from dixc.store import ChunkWriter
 
@@ -25,8 +25,10 @@ def run(molecules: Path, config: Config, out: Path) -> None:
     """
     settings = config.reference.model_dump()
     listed = read_xyz(molecules)
-    key = hash_of([settings, file_hash(molecules)])
-    writer = ChunkWriter(out, stage="reference", settings=settings, key=key)
+    digest = file_hash(molecules)
+    key = hash_of([settings, digest])
+    made_from = origin(config, short(digest), xyz=molecules)
+    writer = ChunkWriter(out, stage="reference", settings=settings, key=key, origin=made_from)
     for molecule in tqdm(listed, desc=f"reference {out.stem}", unit="mol", disable=None):
         if not writer.has(molecule.name):
             _compute(molecule, settings, writer)
