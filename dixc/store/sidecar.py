@@ -100,8 +100,9 @@ def parse(path: Path) -> dict[str, Any]:
 
 def comment(record: Mapping[str, Any]) -> str:
     """A comment for the end of an HTML or SVG file that carries a record."""
-    # two hyphens would end the comment: JSON may write them as escapes
-    return f"<!-- dixc-provenance {json.dumps(record).replace('-', chr(92) + 'u002d')} -->\n"
+    # two hyphens may end a comment; they occur in JSON only within text, which may have them as escapes
+    text = json.dumps(record).replace("--", r"\u002d\u002d")
+    return f"<!-- dixc-provenance {text} -->\n"
 
 
 def read_comment(path: Path) -> dict[str, Any] | None:

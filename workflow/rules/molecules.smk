@@ -4,7 +4,6 @@ rule molecules:
     output:
         chunks=[result(f"molecules/{chunk}.xyz") for chunk in chunks()],
         table=result("molecules/molecules.csv"),
-        provenance=result("molecules/provenance.json"),
     log:
         result("logs/molecules.log"),
     benchmark:
