@@ -19,6 +19,8 @@ from dixc.errors import UserError
 
 # YAML 1.1 takes 1e-9 (no dot) for text; a user means a number
 SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+MAX_DEPTH = 30
+MAX_VALUES = 1_000_000
 TYPE_MESSAGES = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -67,7 +69,10 @@ def load(path: str | os.PathLike[str]) -> Config:
         ) from None
     try:
         data = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UserError(f"{path}: not a config file: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
+        # YAML's own types (dates, numbers, binary) let through what Python's constructors raise
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f"line {mark.line + 1}: "
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -87,6 +92,7 @@ def validate(data: Any, source: str = "config") -> Config:
     """
     if not isinstance(data, Mapping):
         raise UserError(f"{source}: must be a mapping of keys to values, found {type(data).__name__}")
+    _require_reasonable(data, source)
     try:
         return Config.model_validate(_numbers(dict(data)))
     except ValidationError as error:
@@ -116,6 +122,24 @@ def write(config: Config, path: str | os.PathLike[str]) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+def _require_reasonable(data: Any, source: str) -> None:
+    """Refuses values that refer to themselves, or that a few lines of YAML blow up to more than memory holds."""
+    waiting, count = [(data, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise UserError(
+                f"{source}: nested too deeply (more than {MAX_DEPTH} levels; an alias of itself?)"
+            )
+        if count > MAX_VALUES:
+            raise UserError(f"{source}: more than {MAX_VALUES} values (aliases of aliases?)")
+        if isinstance(value, Mapping):
+            waiting += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, list):
+            waiting += [(item, depth + 1) for item in value]
 
 
 def _numbers(value: Any) -> Any:

@@ -27,8 +27,13 @@ FORMAT = "dixc-model"
 VERSION = 1
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, where: str, tensors: bool = True) -> Any:
     """The value in plain Python types, which is all that a model file may hold.
+
+    Args:
+        value: to be converted.
+        where: its place, for messages.
+        tensors: take arrays and tensors for lists of numbers.
 
     Raises:
         UserError: a value of another type, or a key that is no string.
@@ -39,15 +44,15 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if isinstance(value, PathLike):
         return os.fspath(value)
-    if isinstance(value, np.ndarray | torch.Tensor):
+    if tensors and isinstance(value, np.ndarray | torch.Tensor):
         return _plain(value.tolist(), where)
     if isinstance(value, list | tuple):
-        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+        return [_plain(v, f"{where}[{i}]", tensors) for i, v in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise UserError(f"{where}: a key of a model file must be a string, not {key!r}")
-        return {key: _plain(v, f"{where}.{key}") for key, v in value.items()}
+        return {key: _plain(v, f"{where}.{key}", tensors) for key, v in value.items()}
     raise UserError(f"{where}: a model file cannot hold a value of type {type(value).__name__}")
 
 
@@ -87,6 +92,10 @@ def read(path: Path) -> Any:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path}: not a model file of dixc, or cut off")
         with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise UserError(
+                    f"{path}: not a model file of dixc (it is compressed)"
+                )  # could unpack to anything
             damaged = archive.testzip()
         if damaged is not None:
             raise UserError(f"{path}: damaged (wrong checksum of {damaged})")
@@ -120,7 +129,48 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
     for key, kind in (("name", str), ("hyperparameters", dict), ("state", dict), ("metadata", dict)):
         if not isinstance(content.get(key), kind):
             raise UserError(f"{path}: incomplete model file (no {key})")
+    _check_weights(content["state"], path)
+    if not all(isinstance(key, str) for key in content["hyperparameters"]):
+        raise UserError(f"{path}: hyperparameters: keywords must be strings")
+    for key in ("hyperparameters", "metadata"):
+        try:
+            _plain({str(k): v for k, v in content[key].items()}, key, tensors=False)
+        except (UserError, RecursionError) as error:
+            raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+    for key, kind in (("model", str), ("loss", str), ("seed", int), ("elements", list)):
+        if not isinstance(content["metadata"].get(key, kind()), kind):
+            raise UserError(f"{path}: metadata.{key} is not what dixc writes there")
     return content
+
+
+def _check_weights(state: dict[str, Any], path: Path) -> None:
+    """Refuses weights that are no plain arrays of finite numbers, before anything is computed with them."""
+    for key, value in state.items():
+        problem = None
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            problem = "are not an array of numbers"
+        elif value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            problem = "claim to be larger than what is stored"  # strides of zero: a few bytes as terabytes
+        elif not (value.is_floating_point() or value.dtype == torch.int64) or not value.isfinite().all():
+            problem = "are not finite numbers"
+        if problem:
+            raise UserError(f"{path}: weights {str(key)[:60]} {problem}")
+
+
+def _check_size(content: dict[str, Any], path: Path) -> None:
+    """Refuses hyperparameters of another, perhaps enormous, network than that of the weights, without building it."""
+    state, hyperparameters = content["state"], content["hyperparameters"]
+    largest = max([64, len(state), *(size for value in state.values() for size in value.shape)])
+    for key, value in hyperparameters.items():
+        if key != "seed" and isinstance(value, int) and value > largest:
+            raise UserError(f"{path}: weights do not fit hyperparameter {key} = {str(value)[:40]}")
+    try:
+        with torch.device("meta"):  # shapes only, no memory
+            expected = registry.create(content["name"], **hyperparameters).state_dict()
+    except (NotImplementedError, RuntimeError):  # a functional that cannot be built so: the weights decide
+        return
+    if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
+        raise UserError(f"{path}: weights do not fit hyperparameters {str(hyperparameters)[:200]}")
 
 
 def load(path: str | PathLike[str]) -> Functional:
@@ -132,14 +182,15 @@ def load(path: str | PathLike[str]) -> Functional:
     path = Path(path)
     content = checked(read(path), path)
     state = content["state"]
-    for key, value in state.items():
-        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.isfinite().all():
-            raise UserError(f"{path}: weights {key} are not finite numbers")
     try:
+        _check_size(content, path)
         functional = registry.create(content["name"], **content["hyperparameters"])
         functional.load_state_dict(state)
-    except (UserError, TypeError, MemoryError) as error:
-        raise UserError(f"{path}: {error}") from error
+    except UserError as error:
+        words = str(error).removeprefix(f"{path}: ")
+        raise UserError(f"{path}: {words}") from error
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from error
     except RuntimeError as error:
         raise UserError(f"{path}: weights do not fit hyperparameters {content['hyperparameters']}") from error
     functional.metadata = content["metadata"]

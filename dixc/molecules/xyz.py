@@ -16,6 +16,7 @@ from dixc.molecules.checks import warn_of_bohr
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
+MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{0,99}")
 ENTRY = re.compile(r"""([^\s="]+)=(?:"([^"]*)"|(\S+))""")
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
@@ -154,6 +155,9 @@ def _molecule(frame: _Frame, charge: int | None) -> Molecule:
     if not np.isfinite(coords).all():
         atom = int(np.argmin(np.isfinite(coords).all(axis=1)))
         raise frame.error("coordinate is not finite", frame.line + 2 + atom)
+    if np.abs(coords).max() > MAX_COORDINATE:
+        atom = int(np.argmax(np.abs(coords).max(axis=1)))
+        raise frame.error(f"coordinate beyond {MAX_COORDINATE:g} angstrom", frame.line + 2 + atom)
     distances = np.linalg.norm(coords[:, None] - coords[None], axis=2) + np.diag(np.full(len(coords), np.inf))
     i, j = np.unravel_index(np.argmin(distances), distances.shape)
     if distances[i, j] < MIN_DISTANCE:
