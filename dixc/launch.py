@@ -31,7 +31,7 @@ class CommandGroup(TyperGroup):
         try:
             with one_line_warnings():
                 result = super().invoke(ctx)
-            sys.stdout.flush()  # a full disk behind standard output must not wait for the interpreter's end
+            sys.stdout.flush()  # a full disk behind it must not wait for the interpreter's end
             return result
         except KeyboardInterrupt:
             typer.echo("dixc: interrupted", err=True)
@@ -41,7 +41,8 @@ class CommandGroup(TyperGroup):
         except OSError as error:
             if error.errno not in USER_ERRNOS:
                 raise
-            message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+            where = f"{error.filename}: " if error.filename else ""
+            message = f"{where}{error.strerror}{'' if where else ' (is it standard output?)'}"
         typer.echo(f"dixc: error: {message}", err=True)
         raise typer.Exit(2)
 

@@ -270,14 +270,13 @@ def plain(kind: str) -> Callable[[bytes, random.Random, Path], bytes]:
 KINDS: dict[str, tuple[str, Callable, Callable, Callable]] = {
     "chunk": ("a.h5", make_chunk, plain("chunk"), open_chunk),
     "sealed chunk": ("a.h5", make_chunk, sealed, open_chunk),
+    "forged chunk": ("a.h5", make_chunk, forged, open_chunk),
     "xyz": ("a.xyz", make_xyz, plain("xyz"), open_xyz),
     "yaml": ("a.yaml", make_yaml, plain("yaml"), open_yaml),
     "model": ("a.pt", make_model, plain("model"), open_model),
     "repacked model": ("a.pt", make_model, repacked, open_model),
     "sidecar": ("provenance.json", make_sidecar, plain("sidecar"), open_sidecar),
 }
-# opened on request only: a checksum is no signature, and the HDF5 library below is not made for this
-FORGED = {"forged chunk": ("a.h5", make_chunk, forged, open_chunk)}
 
 
 def mutant(kind: str, seed: int, number: int, good: bytes, path: Path) -> bytes:
@@ -285,7 +284,7 @@ def mutant(kind: str, seed: int, number: int, good: bytes, path: Path) -> bytes:
     if kind == "yaml" and number == 0:
         return b"b0: &b0 [1, 2]\n" + BOMB + good
     rng = random.Random(f"{kind}-{seed}-{number}")
-    return (KINDS | FORGED)[kind][2](good, rng, path)
+    return KINDS[kind][2](good, rng, path)
 
 
 def try_one(opening: Callable[[Path], None], path: Path) -> str:
@@ -327,7 +326,7 @@ def work(kind: str, seed: int, start: int, stop: int, folder: Path) -> None:
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    name, make, _, opening = (KINDS | FORGED)[kind]
+    name, make, _, opening = KINDS[kind]
     path = folder / name
     make(path)
     good = path.read_bytes()
@@ -393,7 +392,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=2000, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=[*KINDS, *FORGED])
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument(
         "--only", nargs=2, metavar=("KIND", "NUMBER"), help="repeat one mutant, keep its file"
     )

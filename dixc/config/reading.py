@@ -91,7 +91,9 @@ def validate(data: Any, source: str = "config") -> Config:
         UserError: one line with the first thing that is wrong (misspelt keys before wrong values).
     """
     if not isinstance(data, Mapping):
-        raise UserError(f"{source}: must be a mapping of keys to values, found {type(data).__name__}")
+        raise UserError(
+            f"{source}: must be a mapping of keys to values, found {'nothing' if data is None else type(data).__name__}"
+        )
     _require_reasonable(data, source)
     try:
         return Config.model_validate(_numbers(dict(data)))

@@ -21,6 +21,7 @@ from dixc.functionals import files, registry
 from dixc.functionals.base import Functional, PointwiseFunctional, SpinDensity
 from dixc.grid import AOGrid
 from dixc.records import ReferenceRecord, elements, read_records, training_origin
+from dixc.store import require_writable
 from dixc.xc import invariants
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         )
     functional = registry.create(model, **({"seed": seed} | entry.hyperparameters))
     target = registry.create(config.prefit.target)
+    require_writable(out)
     if not isinstance(functional, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
         raise UserError(f"prefit: {model} and {config.prefit.target} must both be pointwise functionals")
     records = [record for path in references for record in read_records(path)]

@@ -14,7 +14,9 @@ from dixc.molecules.molecule import Molecule
 BOHR = 0.529177210903  # angstrom
 # nearest distance over the sum of covalent radii: those of the shipped molecules are
 # 0.78 to 1.05 in angstrom, and 1.48 to 1.98 if bohr are taken for angstrom
-BONDED = (0.7, 1.3)
+BONDED = (0.75, 1.3)
+UNBONDED = 1.4
+H2_BOND = 0.74  # angstrom; twice the radius of hydrogen in its bonds to others is much less
 NOBLE_GASES = {2, 10, 18, 36, 54, 86}
 
 
@@ -32,9 +34,11 @@ def looks_like_bohr(molecule: Molecule) -> bool:
     coords, radii = molecule.coords_angstrom, covalent_radii[numbers]
     distances = np.linalg.norm(coords[:, None] - coords[None], axis=2)
     np.fill_diagonal(distances, np.inf)
-    nearest = (distances / (radii[:, None] + radii[None])).min(axis=1)
+    bonds = radii[:, None] + radii[None]
+    bonds[np.outer(numbers == 1, numbers == 1)] = H2_BOND
+    nearest = (distances / bonds).min(axis=1)
     low, high = BONDED
-    return bool(nearest.min() > high and (low < BOHR * nearest).all() and (BOHR * nearest < high).all())
+    return bool(nearest.min() > UNBONDED and (low < BOHR * nearest).all() and (BOHR * nearest < high).all())
 
 
 def warn_of_bohr(path: str | PathLike[str], molecules: Sequence[Molecule]) -> None:

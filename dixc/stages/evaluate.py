@@ -41,15 +41,14 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     """Write the SCF chunk of a functional (registry name or model file) for a reference chunk."""
     settings = config.evaluation.scf.model_dump()
     xc = registry.resolve(functional)
+    records = read_records(reference)
     model = registry.model_file(functional)
     source = functional if model is None else file_hash(model)
     key = hash_of([settings, source, file_hash(reference)])
     tags = label(xc, functional)
     made_from = origin(config, molecules_hash(reference), functional=model, reference=reference)
     writer = ChunkWriter(out, stage="scf", settings=settings, key=key, attributes=tags, origin=made_from)
-    for record in tqdm(
-        read_records(reference), desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None
-    ):
+    for record in tqdm(records, desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None):
         if not writer.has(record.name):
             arrays, attributes = evaluate(record, xc, settings)
             writer.write(record.name, arrays, attributes | {"split": record.split}, UNITS)

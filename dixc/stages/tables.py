@@ -231,12 +231,12 @@ def fitted_errors(scf: pd.DataFrame, counts: pd.DataFrame) -> pd.Series:
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A hidden folder in `out` for files under way; it is gone afterwards, whatever happens."""
-    try:
+    from dixc.store.files import writing
+
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".part-", dir=out) as folder:
             yield Path(folder)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
 def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, Any] | None = None) -> None:

@@ -23,7 +23,14 @@ from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages.warmstart import TAGS, failed_row, read_tags
-from dixc.store import molecule_group, molecules_hash, open_chunk, require_made_from, write_csv
+from dixc.store import (
+    molecule_group,
+    molecules_hash,
+    open_chunk,
+    require_made_from,
+    require_writable,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -37,6 +44,7 @@ HARTREE_EV = 27.211386245988
 def run(functional: str, config: Config, reference: Path, derivatives: Path, scf: Path, out: Path) -> None:
     """Write the TDDFT rows of a functional for the molecules of a chunk."""
     settings = config.evaluation.tddft
+    require_writable(out)
     xc = registry.resolve(functional)
     rows = []
     with open_chunk(scf, stage="scf") as solved, open_chunk(derivatives, stage="derivatives") as known:

@@ -12,7 +12,7 @@ import torch
 from dixc import provenance
 from dixc.functionals import files
 from dixc.records import elements, training_origin
-from dixc.store import write_csv
+from dixc.store import require_writable, write_csv
 from dixc.training.data import load_molecules
 from dixc.training.loop import Trainer
 
@@ -39,6 +39,8 @@ def run(
     stale weights.
     """
     settings = config.training
+    for path in (out, log):
+        require_writable(path)
     functional = files.load(start)
     load = partial(
         load_molecules,

@@ -18,7 +18,15 @@ from tqdm import tqdm
 from dixc import provenance
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages.evaluate import count_fock_builds
-from dixc.store import decoding, molecule_group, molecules_hash, open_chunk, require_made_from, write_csv
+from dixc.store import (
+    decoding,
+    molecule_group,
+    molecules_hash,
+    open_chunk,
+    require_made_from,
+    require_writable,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -31,6 +39,7 @@ COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh"]
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
     """Write warm-start rows: of the default guess if `scf` is None, else of the densities in an SCF chunk."""
     settings = config.evaluation.scf.model_dump()
+    require_writable(out)
     records = read_records(reference)
     guess = "minao" if scf is None else "density"
     if scf is None:

@@ -33,6 +33,22 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
+def require_writable(path: AnyPath) -> None:
+    """Tries a place before hours of work go into what is to be written there.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise UserError(f"{path}: cannot write: it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
+        trial.touch()
+        trial.unlink()
+
+
 @contextmanager
 def atomic_file(path: AnyPath, buffering: int = -1) -> Iterator[BinaryIO]:
     """Binary file for reading and writing that appears at `path`, whole and on disk, when the block succeeds.
@@ -128,7 +144,8 @@ def open_chunk(path: AnyPath, stage: str | None = None) -> Iterator[h5py.File]:
     with decoding(path):
         file = h5py.File(path, "r", locking=False)
     with file:
-        found = str(file.attrs.get("stage", "unknown"))
+        with decoding(path):
+            found = str(file.attrs.get("stage", "unknown"))
         if stage not in (None, found):
             raise UserError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
         yield file
