@@ -279,6 +279,10 @@ KINDS: dict[str, tuple[str, Callable, Callable, Callable]] = {
 }
 
 
+# on request only: a checksum is no signature, and nothing here can stop a loop inside the HDF5 library
+FORGED = "forged chunk"
+
+
 def mutant(kind: str, seed: int, number: int, good: bytes, path: Path) -> bytes:
     """The mutant of that number; the first few of YAML are known bombs."""
     if kind == "yaml" and number == 0:
@@ -392,7 +396,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=2000, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", default=[k for k in KINDS if k != FORGED], choices=KINDS)
     parser.add_argument(
         "--only", nargs=2, metavar=("KIND", "NUMBER"), help="repeat one mutant, keep its file"
     )
