@@ -134,7 +134,7 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: hyperparameters: keywords must be strings")
     for key in ("hyperparameters", "metadata"):
         try:
-            _plain({str(k): v for k, v in content[key].items()}, key, tensors=False)
+            _plain(content[key], key, tensors=False)
         except (UserError, RecursionError) as error:
             raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from None
     for key, kind in (("model", str), ("loss", str), ("seed", int), ("elements", list)):
