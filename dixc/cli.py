@@ -243,6 +243,16 @@ def models(threads: Threads = None) -> None:
     run_stage("dixc.stages.models", threads)
 
 
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(help="Any file that dixc has written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Show what a file holds, and which versions made it."""
+    run_stage("dixc.stages.info", threads, file, as_json)
+
+
 def _load(path: Path) -> Any:
     from dixc.config import load
 

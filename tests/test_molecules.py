@@ -236,7 +236,7 @@ def test_prepare_writes_chunks_and_table(tmp_path, shipped, capsys):
     chunks = [c for split in ("train", "validation", "test") for c in settings.chunks(split)]
     assert chunks == ["train-000", "train-001", "train-002", "validation-000", "test-000"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [f"{c}.xyz" for c in chunks] + ["molecules.csv"]
+        [f"{c}.xyz" for c in chunks] + ["molecules.csv", "provenance.json"]
     )
     read = [(m, chunk) for chunk in chunks for m in read_xyz(tmp_path / f"{chunk}.xyz")]
     assert [(m.name, chunk, m.split) for m, chunk in read] == [

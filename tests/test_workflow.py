@@ -34,7 +34,9 @@ while [ $# -gt 0 ]; do
                     mkdir -p "$(dirname "$2")/figures"
                     for f in FIGURES; do echo 1 > "$(dirname "$2")/figures/$f.svg"; done
                     echo 1 > "$2" ;;
-                */tables) for f in scf warmstart tddft summary; do echo 1 > "$2/$f.csv"; done ;;
+                */tables)
+                    for f in scf warmstart tddft summary; do echo 1 > "$2/$f.csv"; done
+                    echo 1 > "$2/provenance.json" ;;
                 *) echo 1 > "$2" ;;
             esac ;;
     esac

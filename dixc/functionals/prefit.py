@@ -21,7 +21,8 @@ from dixc.errors import UserError
 from dixc.functionals import files, registry
 from dixc.functionals.base import Functional, PointwiseFunctional, SpinDensity
 from dixc.grid import AOGrid
-from dixc.records import read_records
+from dixc.records import ReferenceRecord, elements, read_records, training_origin
+from dixc.store import require_writable
 from dixc.xc import invariants
 
 if TYPE_CHECKING:
@@ -45,12 +46,16 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     seeded = {"seed": seed} if "seed" in registry.hyperparameters(model) else {}
     functional = registry.create(model, **(seeded | entry.hyperparameters))
     target = registry.create(config.prefit.target)
+    require_writable(out)
     part = functional.pointwise_part
     if not isinstance(part, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
         raise UserError(
             f"prefit: {model} and {config.prefit.target} must both be pointwise or have a pointwise part"
         )
-    x, weights = _points(references)
+    records = [record for path in references for record in read_records(path)]
+    if not records:
+        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+    x, weights = _points(records)
     error = fit(part, target, x, weights, config.prefit.steps, config.prefit.points, seed)
     metadata = {
         "model": model,
@@ -58,22 +63,21 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         "seed": seed,
         "prefit": config.prefit.model_dump(mode="json"),
         "prefit_rms_hartree_per_electron": error,
-        "provenance": provenance.collect(),
+        "elements": elements(records),
+        "provenance": provenance.collect() | training_origin(config, references),
     }
     files.save(functional, out, metadata)
 
 
-def _points(references: list[Path], level: int = 0) -> tuple[Tensor, Tensor]:
+def _points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tensor, Tensor]:
     """Meta-GGA invariants (3, N) and weights (N,) of all reference densities on a coarse grid."""
     xs, weights = [], []
-    for record in [r for path in references for r in read_records(path)]:
+    for record in records:
         points = record.grid(level)
         grid = AOGrid(record.mol, points.coords, points.weights, "MGGA", max_cache_mb=0)
         occupied = record.mo_coeff[:, record.mo_occ == 2]
         xs.append(invariants(grid.density_of_pairs(occupied, occupied)[None]))
         weights.append(grid.points.weights)
-    if not xs:
-        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
     return torch.cat(xs, dim=1), torch.cat(weights)
 
 

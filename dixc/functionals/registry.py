@@ -148,6 +148,14 @@ def create(name: str, **keywords: Any) -> Functional:
     return functional
 
 
+def model_file(name_or_path: str | PathLike[str]) -> Path | None:
+    """The file behind what `resolve` takes; None for a registered name or an import path."""
+    name = str(name_or_path)
+    if name in _registered() or (is_import_path(name) and not Path(name).exists()):
+        return None
+    return Path(name_or_path)
+
+
 def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     """A functional from a registered name, an import path or, failing that, from a model file.
 
@@ -158,10 +166,10 @@ def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> F
     Raises:
         UserError: none of these, or as `create` and `files.load`.
     """
-    name = str(name_or_path)
-    if name in _registered() or (is_import_path(name) and not Path(name).exists()):
-        return create(name)
-    if not Path(name_or_path).exists():
+    path = model_file(name_or_path)
+    if path is None:
+        return create(str(name_or_path))
+    if not path.exists():
         raise UserError(
             f"{name_or_path}: neither a functional ({', '.join(available())}) nor a model file that exists"
         )

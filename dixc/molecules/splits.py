@@ -52,17 +52,20 @@ def prepare(config: Config, out: Path) -> None:
         chosen[split] = pool.take_random(split, wanted.count, wanted.min_heavy, wanted.max_heavy)
     pool.report_skips()
 
-    rows = []
+    rows, written = [], []
     for split in ("train", "validation", "test"):
         molecules = [replace(m, split=split) for m in sorted(chosen[split], key=_by_size)]
         size = config.molecules.chunk_size
         pieces = [molecules[i : i + size] for i in range(0, len(molecules), size)]
         for chunk, piece in zip(config.chunks(split), pieces, strict=True):
-            write_xyz(Path(out) / f"{chunk}.xyz", piece)
+            written.append(Path(out) / f"{chunk}.xyz")
+            write_xyz(written[-1], piece)
             rows += [_row(m, pool.source[m.name], chunk) for m in piece]
         sizes = f"{molecules[0].n_heavy} to {molecules[-1].n_heavy} heavy atoms"
         print(f"{split}: {len(molecules)} molecules with {sizes}")
-    _write_table(Path(out) / "molecules.csv", rows)
+    written.append(Path(out) / "molecules.csv")
+    _write_table(written[-1], rows)
+    _write_provenance(config, written)
 
 
 class _Pool:
@@ -168,6 +171,15 @@ def _row(molecule: Molecule, source: str, chunk: str) -> dict[str, str | int]:
         "source": source,
         "chunk": chunk,
     }
+
+
+def _write_provenance(config: Config, written: list[Path]) -> None:
+    from dixc import provenance
+    from dixc.store import write_sidecar
+
+    sources = {f"file_{i}": file for i, file in enumerate(config.molecules.files)}
+    record = provenance.collect() | provenance.origin(config, **sources)
+    write_sidecar(written[-1].with_name("provenance.json"), {p.name: p.read_bytes() for p in written}, record)
 
 
 def _write_table(path: Path, rows: list[dict[str, str | int]]) -> None:

@@ -12,11 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from dixc.errors import UserError
+from dixc.molecules.checks import warn_of_bohr
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
+MAX_DIGITS = 9  # of the number of atoms
+MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{0,99}")
 ENTRY = re.compile(r"""([^\s="]+)=(?:"([^"]*)"|(\S+))""")
+COLUMNS = re.compile(r"[^:\s]+:[SRIL]:\d{1,3}(:[^:\s]+:[SRIL]:\d{1,3})*")
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 # entries of the comment line that have a place of their own, or follow from the rest
 OWN_ENTRIES = {"name", "charge", "split", "n_heavy", "Properties", "pbc", "Lattice"}
@@ -39,7 +43,7 @@ class _Frame(NamedTuple):
 
     def error(self, problem: str, line: int | None = None) -> UserError:
         """The error that names file, frame, line and molecule."""
-        name = f", {self.entries['name']}" if "name" in self.entries else ""
+        name = f", {self.entries['name'][:100]}" if "name" in self.entries else ""
         return UserError(f"{self.where} (line {line or self.line}{name}): {problem}")
 
 
@@ -76,6 +80,7 @@ def read_xyz(
             raise frame.error(f"a molecule of this name is at line {first[molecule.name]} already")
         first[molecule.name] = frame.line
         molecules.append(molecule)
+    warn_of_bohr(path, molecules)
     return molecules
 
 
@@ -126,7 +131,7 @@ def _frames(path: Path) -> Iterator[_Frame]:
             continue
         number += 1
         where, count = f"{path}: frame {number}", lines[at].strip()
-        if not count.isdecimal() or int(count) < 1:
+        if not count.isdecimal() or len(count) > MAX_DIGITS or int(count) < 1:
             raise UserError(f"{where} (line {at + 1}): {_short(count)} where the number of atoms should be")
         body = lines[at + 1 : at + 2 + int(count)]
         entries = {key: quoted or bare for key, quoted, bare in ENTRY.findall(body[0])} if body else {}
@@ -152,6 +157,9 @@ def _molecule(frame: _Frame, charge: int | None) -> Molecule:
     if not np.isfinite(coords).all():
         atom = int(np.argmin(np.isfinite(coords).all(axis=1)))
         raise frame.error("coordinate is not finite", frame.line + 2 + atom)
+    if np.abs(coords).max() > MAX_COORDINATE:
+        atom = int(np.argmax(np.abs(coords).max(axis=1)))
+        raise frame.error(f"coordinate beyond {MAX_COORDINATE:g} angstrom", frame.line + 2 + atom)
     distances = np.linalg.norm(coords[:, None] - coords[None], axis=2) + np.diag(np.full(len(coords), np.inf))
     i, j = np.unravel_index(np.argmin(distances), distances.shape)
     if distances[i, j] < MIN_DISTANCE:
@@ -178,8 +186,8 @@ def _atoms(frame: _Frame) -> tuple[tuple[str, ...], np.ndarray]:
 
     columns = frame.entries.get("Properties", DEFAULT_COLUMNS)
     parts = columns.split(":")
-    if "pos" not in parts or not {"species", "Z"} & set(parts):
-        raise frame.error(f"Properties={columns}: needs species:S:1 and pos:R:3", frame.line + 1)
+    if not COLUMNS.fullmatch(columns) or "pos" not in parts[::3] or not {"species", "Z"} & set(parts[::3]):
+        raise frame.error(f"Properties={columns[:60]}: needs species:S:1 and pos:R:3", frame.line + 1)
     # ASE sees the columns only: what else stands in a comment line is not its business
     text = "\n".join([str(len(frame.atoms)), f"Properties={columns}", *frame.atoms]) + "\n"
     try:

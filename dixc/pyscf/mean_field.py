@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dixc.errors import DixcWarning
 from dixc.functionals.base import Functional
 from dixc.functionals.registry import resolve
 from dixc.pyscf.numint import NumInt
@@ -28,6 +30,7 @@ class KohnSham:
         functional = xc if isinstance(xc, Functional) else resolve(xc)
         super().__init__(mol, xc=getattr(functional, "name", type(functional).__name__.lower()))
         self._numint = NumInt(functional)
+        _warn_of_elements(functional, mol)
 
     @property
     def functional(self) -> Functional:
@@ -62,3 +65,22 @@ class KohnSham:
             return v1
 
         return vind
+
+
+def _warn_of_elements(functional: Functional, mol) -> None:
+    """Warns once a functional and element of elements that its training did not see."""
+    metadata = getattr(functional, "metadata", None) or {}
+    trained = metadata.get("elements")
+    if not isinstance(trained, list):
+        return
+    known = {*trained, *getattr(functional, "warned_of", ())}
+    new = sorted({mol.atom_pure_symbol(i) for i in range(mol.natm)} - known)
+    if new:
+        functional.warned_of = [*getattr(functional, "warned_of", ()), *new]
+        name = "-".join(str(metadata[key]) for key in ("model", "loss", "seed") if key in metadata)
+        warnings.warn(
+            f"{name or 'the functional'}: trained on {', '.join(map(str, trained))} only, used for "
+            f"{', '.join(new)}: its results for such molecules are an extrapolation, check some",
+            DixcWarning,
+            stacklevel=4,
+        )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from dixc.errors import UserError
 from dixc.molecules import Molecule, read_xyz
-from dixc.provenance import file_hash, hash_of
+from dixc.provenance import file_hash, hash_of, origin, short
 from dixc.records import ENERGY_NAMES, UNITS, reference_mean_field
 from dixc.store import ChunkWriter
 
@@ -25,12 +26,37 @@ def run(molecules: Path, config: Config, out: Path) -> None:
     """
     settings = config.reference.model_dump()
     listed = read_xyz(molecules)
-    key = hash_of([settings, file_hash(molecules)])
-    writer = ChunkWriter(out, stage="reference", settings=settings, key=key)
+    _require_method(listed, settings, molecules)
+    digest = file_hash(molecules)
+    key = hash_of([settings, digest])
+    made_from = origin(config, short(digest), xyz=molecules)
+    writer = ChunkWriter(out, stage="reference", settings=settings, key=key, origin=made_from)
     for molecule in tqdm(listed, desc=f"reference {out.stem}", unit="mol", disable=None):
         if not writer.has(molecule.name):
             _compute(molecule, settings, writer)
     writer.finish(settings["max_failed_fraction"])
+
+
+def _require_method(listed: list[Molecule], settings: dict, path: Path) -> None:
+    """Refuses a functional that PySCF does not have, and a basis that none of the molecules can have.
+
+    A basis that some molecules cannot have is theirs: they are recorded as failed.
+    """
+    from pyscf.dft import libxc
+
+    name = settings["functional"]
+    try:
+        libxc.parse_xc("" if name.lower() == "hf" else name)
+    except Exception as error:  # KeyError, ValueError or whatever else its parser stumbles over
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"reference.functional: PySCF has no functional {name!r} ({reason})") from None
+    for molecule in listed:
+        try:
+            molecule.to_pyscf(settings["basis"])
+            return
+        except UserError as error:
+            reason = str(error)
+    raise UserError(f"reference.basis: {reason} (nor for any other molecule of {path})")
 
 
 def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
@@ -40,7 +66,12 @@ def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
         "formula": molecule.formula,
         "n_heavy": molecule.n_heavy,
     }
-    mf = reference_mean_field(molecule.to_pyscf(settings["basis"]), settings)
+    try:
+        mol = molecule.to_pyscf(settings["basis"])
+    except UserError as error:
+        writer.fail(molecule.name, str(error).removeprefix(f"{molecule.name}: "), attributes)
+        return
+    mf = reference_mean_field(mol, settings)
     mf.kernel()
     if not mf.converged:
         reason = f"{settings['functional']} SCF not converged in {settings['max_cycle']} cycles"

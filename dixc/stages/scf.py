@@ -26,7 +26,11 @@ def run(
 
     functional = registry.resolve(xc)
     for entry in read_xyz(molecule, charge=charge):
-        mf = dixc.pyscf.RKS(entry.to_pyscf(basis), xc=functional)
+        try:
+            mol = entry.to_pyscf(basis)
+        except UserError as error:
+            raise UserError(f"{molecule}, {error}") from None
+        mf = dixc.pyscf.RKS(mol, xc=functional)
         mf.grids.level = grid_level
         mf.kernel()
         if not mf.converged:

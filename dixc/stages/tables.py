@@ -9,6 +9,7 @@ things are made here: the energy error after a fit of per-element energies, and 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dixc import provenance
 from dixc.errors import UserError
 from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, floats, sort_rows, summarise
 
@@ -39,6 +41,7 @@ IDENTITY = {"scf": KEYS, "warmstart": [*KEYS, "guess"], "tddft": [*KEYS, "method
             "summary": ["model", "loss", "split", "metric"]}  # fmt: skip
 TEXT = {"model", "loss", "split", "molecule", "guess", "method", "metric"}
 INTEGERS = {"seed", "n_heavy", "cycles", "hybrid_fock_builds", "cheap_fock_builds", "state", "n", "n_failed"}
+PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "libxc", "torch", "numpy", "environment", "config")
 TRUTH = {"True": True, "False": False}
 Paths = Sequence[Path]
 
@@ -47,7 +50,7 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
     """Merge all parts and write the four tables into `out`.
 
     Args:
-        config: the run's config; its settings are not needed here, the parts carry their own names.
+        config: the run's config, for the provenance; the parts carry their own names.
         scf: chunk files of stage "scf".
         warmstart, tddft: CSV parts.
         out: folder of the tables.
@@ -55,10 +58,28 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
     Raises:
         UserError: a part is missing, damaged, of another kind, or tells of the same molecule as another part.
     """
-    del config
     tables = merge(scf, warmstart, tddft)
     tables["summary"] = summarise(tables)
-    write_tables(tables, out)
+    write_tables(tables, out, record_of(config, scf))
+
+
+def record_of(config: Config | None, scf: Paths) -> dict[str, Any]:
+    """Provenance of the tables: this program's, and that of the programs that made the SCF parts.
+
+    Returns:
+        as of `provenance.collect` and `provenance.origin`; `made_by`: distinct versions of the programs behind the
+        parts, each with its number of files; `packages`: versions of all installed packages.
+    """
+    from pyscf.dft import libxc  # noqa: F401  (its version is known only once it is loaded)
+
+    from dixc.store import read_info
+
+    found = [read_info(path)["provenance"] for path in scf]
+    counts = Counter(tuple((key, part[key]) for key in PROGRAMS if key in part) for part in found)
+    molecules = provenance.combined(str(part.get("molecules", "")) for part in found)
+    made_by = [dict(versions) | {"files": count} for versions, count in counts.items()]
+    record = provenance.collect() | provenance.origin(config, molecules)
+    return record | {"made_by": made_by, "packages": provenance.installed()}
 
 
 def merge(scf: Paths, warmstart: Paths, tddft: Paths) -> dict[str, pd.DataFrame]:
@@ -90,10 +111,10 @@ def _gather(name: str, paths: Paths, read: Callable[[Path], pd.DataFrame]) -> pd
 
 def read_chunk(path: Path) -> pd.DataFrame:
     """Rows of an scf chunk: scf.csv's columns but for the fit, and `atomic_numbers` (empty if unknown)."""
-    from dixc.store import open_chunk
+    from dixc.store import decoding, open_chunk
 
     rows = []
-    with open_chunk(path, stage="scf") as chunk:
+    with open_chunk(path, stage="scf") as chunk, decoding(path):
         root = {key: _attribute(chunk, key, path) for key in ("model", "loss", "seed")}
         for key, group in chunk.items():
             where = f"{path}: {key}"
@@ -210,19 +231,30 @@ def fitted_errors(scf: pd.DataFrame, counts: pd.DataFrame) -> pd.Series:
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A hidden folder in `out` for files under way; it is gone afterwards, whatever happens."""
-    try:
+    from dixc.store.files import writing
+
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".part-", dir=out) as folder:
             yield Path(folder)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
-def write_tables(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    """Write every table as out/NAME.csv; all exist under other names before the first is renamed."""
+def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, Any] | None = None) -> None:
+    """Write every table as out/NAME.csv, and their provenance; all exist under other names before the first is renamed.
+
+    Args:
+        tables: by name.
+        out: folder.
+        record: provenance, for provenance.json beside them.
+    """
+    from dixc.store.sidecar import NAME, sidecar_text
+
     out = Path(out)
     with staged(out) as folder:
-        for name, table in tables.items():
-            table[COLUMNS[name]].to_csv(folder / f"{name}.csv", index=False)
-        for name in tables:
-            os.replace(folder / f"{name}.csv", out / f"{name}.csv")
+        content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
+        if record is not None:
+            content = {NAME: sidecar_text(content, record).encode(), **content}
+        for name, data in content.items():
+            (folder / name).write_bytes(data)
+        for name in content:
+            os.replace(folder / name, out / name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import torch
 
 from dixc import provenance
 from dixc.functionals import files
+from dixc.records import elements, training_origin
+from dixc.store import require_writable, write_csv
 from dixc.training.data import load_molecules
 from dixc.training.loop import Trainer
 
@@ -38,6 +39,8 @@ def run(
     stale weights.
     """
     settings = config.training
+    for path in (out, log):
+        require_writable(path)
     functional = files.load(start, config.classes())
     load = partial(
         load_molecules,
@@ -55,7 +58,9 @@ def run(
     checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
     trainer.run()
+    made_by = provenance.collect() | training_origin(config, train_references)
     metadata = {
+        "elements": elements(entry.record for entry in train.values()),
         "model": model,
         "loss": loss,
         "seed": seed,
@@ -66,15 +71,8 @@ def run(
         "reference": config.reference.model_dump(mode="json"),
         "train_molecules": sorted(train),
         "validation_molecules": sorted(validation),
-        "provenance": provenance.collect(),
+        "provenance": made_by,
     }
-    _write_log(pd.DataFrame(trainer.rows), log)
+    write_csv(log, pd.DataFrame(trainer.rows), made_by)
     files.save(functional, out, metadata)
     checkpoint.unlink(missing_ok=True)
-
-
-def _write_log(rows: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(temporary, index=False)
-    os.replace(temporary, path)

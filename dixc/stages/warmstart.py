@@ -7,7 +7,6 @@ final energy is compared with the tightly converged reference.
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dixc import provenance
 from dixc.functionals import registry
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import accelerate
 from dixc.stages.evaluate import count_fock_builds
-from dixc.store import open_chunk
+from dixc.store import (
+    decoding,
+    molecule_group,
+    molecules_hash,
+    open_chunk,
+    require_made_from,
+    require_writable,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -34,6 +42,7 @@ COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh"]
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
     """Write warm-start rows: of the default guess if `scf` is None, else of the densities in an SCF chunk."""
     settings = config.evaluation.scf.model_dump()
+    require_writable(out)
     records = read_records(reference)
     guesses = ["minao"] if scf is None else ["density"]
     if scf is None:
@@ -42,17 +51,30 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
         rows = [_row(record, "minao", None, settings) for record in bar]
     else:
         with open_chunk(scf, stage="scf") as chunk:
-            tags = {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
+            require_made_from(chunk, scf, reference=reference)
+            tags = read_tags(chunk, scf)
             bar = tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None)
-            rows = [_warm_row(record, chunk[record.name], settings) for record in bar]
+            rows = [_warm_row(record, molecule_group(chunk, scf, record.name), settings) for record in bar]
         if config.evaluation.warmstart.accelerate:
             guesses.append("accelerate")
-            xc = registry.resolve(functional)
+            xc = registry.resolve(functional, config.classes())
             bar = tqdm(records, desc=f"accelerated by {functional}", unit="mol", disable=None)
             rows += [accelerate.row(record, xc, settings) for record in bar]
     failed = read_failures(reference).items()
     rows += [failed_row(name, why) | {"guess": guess} for guess in guesses for name, why in failed]
-    write_rows([tags | row for row in rows], COLUMNS, out)
+    made_from = provenance.origin(config, molecules_hash(reference), reference=reference, scf=scf)
+    table = pd.DataFrame([tags | row for row in rows], columns=COLUMNS)
+    write_csv(out, table, provenance.collect() | made_from)
+
+
+def read_tags(chunk, path: Path) -> dict:
+    """Model, loss and seed of an open SCF chunk.
+
+    Raises:
+        UserError: it does not say.
+    """
+    with decoding(path):
+        return {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
 
 
 def failed_row(name: str, failure: dict) -> dict:
@@ -92,11 +114,3 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
         "wall_total_s": wall_s,
         "e_diff_Eh": float(mf.e_tot - record.e_tot),
     }
-
-
-def write_rows(rows: list[dict], columns: list[str], path: Path) -> None:
-    """A CSV with exactly these columns, under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
-    os.replace(temporary, path)

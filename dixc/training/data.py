@@ -24,7 +24,7 @@ from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid
 from dixc.records import ReferenceRecord, read_records
 from dixc.stages.derivatives import unpack
-from dixc.store import open_chunk
+from dixc.store import decoding, open_chunk, require_made_from
 from dixc.xc import XCExpansion, density_kernel
 
 NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
@@ -247,11 +247,13 @@ def load_molecules(
     """Training molecules by name from reference chunks and, where given, their derivative chunks.
 
     Raises:
-        UserError: no molecule at all, or a molecule without derivatives although derivative chunks are given.
+        UserError: no molecule at all, a molecule without derivatives although derivative chunks are given, or
+            derivatives of other references.
     """
     arrays: dict[str, dict[str, NDArray]] = {}
     for path in derivatives:
-        with open_chunk(path, stage="derivatives") as chunk:
+        with open_chunk(path, stage="derivatives") as chunk, decoding(path):
+            require_made_from(chunk, path, reference=references)
             for group in chunk.values():
                 arrays[str(group.attrs["name"])] = {
                     k: np.array(group[k]) for k in DERIVATIVE_NAMES if k in group

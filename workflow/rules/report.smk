@@ -30,6 +30,7 @@ rule tables:
         warmstart=table("warmstart"),
         tddft=table("tddft"),
         summary=table("summary"),
+        provenance=result("tables/provenance.json"),
     log:
         result("logs/tables.log"),
     benchmark:
