@@ -76,6 +76,14 @@ class Network(nn.Module):
         return self.output(hidden).squeeze(-1).to(features.dtype)
 
 
+@torch.no_grad()
+def xavier(*layers: nn.Linear) -> None:
+    """Initial weights that keep the size of signals (Glorot, Bengio, AISTATS 2010), no biases."""
+    for layer in layers:
+        nn.init.xavier_uniform_(layer.weight)
+        layer.bias.zero_()
+
+
 def check_hyperparameters(seed: int, **sizes: int) -> None:
     """Refuses sizes that are no positive whole numbers and a seed that is no whole number.
 

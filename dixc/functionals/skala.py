@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dixc.functionals.base import SpinDensity
 from dixc.functionals.enhanced import EnhancedExchange
-from dixc.functionals.networks import Network, check_hyperparameters, dense, run_layers, seeded
+from dixc.functionals.networks import Network, check_hyperparameters, dense, run_layers, seeded, xavier
 from dixc.functionals.reduced import SpinPoints
 from dixc.functionals.tail import TailSwitch
 
@@ -59,6 +59,7 @@ class SkalaMGGA(EnhancedExchange):
             self.input = dense([7] + [n_hidden] * n_input_layers)
             # first output 0: F about 1, local exchange alone
             self.network = Network(n_hidden, n_hidden, n_layers, first_output=0.0, activation=ACTIVATION)
+            xavier(*self.input, *self.network.hidden)
 
     def factor(self, density: SpinDensity, points: SpinPoints, switch: TailSwitch) -> Tensor:
         # not the variables of `points`: an empty spin channel would jump there, and logarithms need no guard here
