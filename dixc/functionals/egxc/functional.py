@@ -82,6 +82,7 @@ class EGXC(Functional):
     """
 
     xctype = "MGGA"
+    source = "Gao, Eberhard, Guennemann, arXiv:2410.07972"
     pointwise = False
 
     def __init__(
