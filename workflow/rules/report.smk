@@ -6,16 +6,6 @@ TABLES = [result(f"tables/{name}.csv") for name in ("scf", "warmstart", "tddft",
 TDDFT = chunks(CONFIG.evaluation.tddft.splits)
 
 
-def table(name):
-    """An output of `tables`, shown in Snakemake's report."""
-    return report(
-        result(f"tables/{name}.csv"),
-        caption=f"../report/{name}.rst",
-        category="Tables",
-        labels={"table": name, "run": CONFIG.run},
-    )
-
-
 rule tables:
     input:
         scf=[result(f"scf/{name}/{chunk}.h5") for name in FUNCTIONALS for chunk in chunks()],
@@ -35,12 +25,15 @@ rule tables:
     benchmark:
         result("benchmarks/tables.tsv")
     localrule: True
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
+        method=METHODS["tables"],
         folder=subpath(output.summary, parent=True),
         scf=repeated("--scf", "scf"),
         warmstart=repeated("--warmstart", "warmstart"),
@@ -75,12 +68,15 @@ rule report:
     benchmark:
         result("benchmarks/report.tsv")
     localrule: True
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
+        method=METHODS["report"],
         folder=lambda wildcards, input: str(Path(input.tables[0]).parent),
         training=repeated("--training", "training"),
         settings=settings("report"),
