@@ -6,6 +6,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -19,6 +20,9 @@ try:
     CONFIG = validate(config, source=" + ".join(map(str, workflow.configfiles)) or "config")
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+
+BEGIN = time.time()
 
 
 def result(path):
@@ -149,7 +153,8 @@ onstart:
 
 
 onsuccess:
-    if Path(result("report.html")).is_file():
+    # only if this call made it, and not one that stopped before, such as at the molecules
+    if Path(result("report.html")).is_file() and Path(result("report.html")).stat().st_mtime > BEGIN:
         print(f"dixc: the report is {result('report.html')}; tables are in {result('tables/')}")
 
 
