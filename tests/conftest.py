@@ -79,3 +79,15 @@ def miniature(tmp_path_factory) -> Path:
     done = snakemake(folder, "--cores", "2", "--configfile", "mini.yaml")
     assert done.returncode == 0, done.stdout[-6000:]
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A workflow with a fake `dixc` that has run; tests change its config, put it back, and look at dry runs only."""
+    from fake_workflow import Workflow
+
+    workflow = Workflow(tmp_path_factory.mktemp("finished"))
+    done = workflow.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert "the report is results/tiny/report.html" in done.stdout
+    return workflow

@@ -36,7 +36,7 @@ def prepare(folder: Path, config: dict[str, Any], name: str = "mini.yaml") -> No
     (folder / name).write_text(yaml.safe_dump(config))
 
 
-def snakemake(folder: Path, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+def snakemake(folder: Path, *arguments: str, timeout: float = 3600) -> subprocess.CompletedProcess[str]:
     """Runs Snakemake in a folder, stdout and stderr together; `dixc` is the one beside this Python."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(

@@ -19,16 +19,6 @@ def workflow(tmp_path) -> Workflow:
     return Workflow(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Workflow:
-    """A workflow that has run; tests change its config and look at dry runs only."""
-    workflow = Workflow(tmp_path_factory.mktemp("finished"))
-    done = workflow.snakemake()
-    assert done.returncode == 0, done.stdout
-    assert "the report is results/tiny/report.html" in done.stdout
-    return workflow
-
-
 @pytest.fixture
 def settings(finished):
     """The config of the finished workflow, put back after the test."""
