@@ -54,15 +54,16 @@ def prepare(config: Config, out: Path) -> None:
 
     rows, written = [], []
     for split in ("train", "validation", "test"):
-        molecules = [replace(m, split=split) for m in sorted(chosen[split], key=_by_size)]
+        molecules = [replace(m, split=split) for m in chosen[split]]
         size = config.molecules.chunk_size
-        pieces = [molecules[i : i + size] for i in range(0, len(molecules), size)]
+        # divided in the order of the draw, sorted only then: more molecules change no file that was full before
+        pieces = [sorted(molecules[i : i + size], key=_by_size) for i in range(0, len(molecules), size)]
         for chunk, piece in zip(config.chunks(split), pieces, strict=True):
             written.append(Path(out) / f"{chunk}.xyz")
             write_xyz(written[-1], piece)
             rows += [_row(m, pool.source[m.name], chunk) for m in piece]
-        sizes = f"{molecules[0].n_heavy} to {molecules[-1].n_heavy} heavy atoms"
-        print(f"{split}: {len(molecules)} molecules with {sizes}")
+        smallest, largest = (f(m.n_heavy for m in molecules) for f in (min, max))
+        print(f"{split}: {len(molecules)} molecules with {smallest} to {largest} heavy atoms")
     written.append(Path(out) / "molecules.csv")
     _write_table(written[-1], rows)
     _write_provenance(config, written)

@@ -8,12 +8,15 @@ rule molecules:
         result("logs/molecules.log"),
     benchmark:
         result("benchmarks/molecules.tsv")
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1000),
         runtime=scaled(10),
     params:
         config=result("config.yaml"),
+        method=METHODS["molecules"],
         folder=subpath(output.table, parent=True),
         settings=settings("molecules"),
     shell:

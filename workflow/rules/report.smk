@@ -1,30 +1,34 @@
 from dixc.report import FIGURES
 
-FUNCTIONALS = CONFIG.functionals()
-WARMSTART = chunks(CONFIG.evaluation.warmstart.splits)
-TABLES = [result(f"tables/{name}.csv") for name in ("scf", "warmstart", "tddft", "summary")]
+FUNCTIONALS, TRAINED = CONFIG.functionals(), CONFIG.trained()
 TDDFT = chunks(CONFIG.evaluation.tddft.splits)
-
-
-def table(name):
-    """An output of `tables`, shown in Snakemake's report."""
-    return report(
-        result(f"tables/{name}.csv"),
-        caption=f"../report/{name}.rst",
-        category="Tables",
-        labels={"table": name, "run": CONFIG.run},
-    )
+SCF = [result(f"scf/{name}/{chunk}.h5") for name in FUNCTIONALS for chunk in chunks()]
+STATES = [result(f"tddft/{name}/{chunk}.csv") for name in FUNCTIONALS for chunk in TDDFT]
+STARTS = [
+    result(f"warmstart/{name}/{chunk}.csv")
+    for name in ["reference", *FUNCTIONALS]
+    for chunk in chunks(CONFIG.evaluation.warmstart.splits)
+]
+TABLES = [result(f"tables/{name}.csv") for name in ("scf", "warmstart", "tddft", "summary")]
+PAGE = [result("report.html"), *(result(f"figures/{name}.svg") for name in FIGURES)]
+# what lies between molecules and tables
+PRODUCTS = [
+    *(result(f"molecules/{name}") for name in ["molecules.csv", *(f"{chunk}.xyz" for chunk in chunks())]),
+    *(result(f"reference/{chunk}.h5") for chunk in chunks()),
+    *(result(f"derivatives/{chunk}.h5") for chunk in {*TDDFT, *(TRAIN if TRAINED else [])}),
+    *(result(f"models/{name}.pt") for name in TRAINED),
+    *(result(f"training/{name}.csv") for name in TRAINED),
+    *SCF,
+    *STARTS,
+    *STATES,
+]
 
 
 rule tables:
     input:
-        scf=[result(f"scf/{name}/{chunk}.h5") for name in FUNCTIONALS for chunk in chunks()],
-        warmstart=[
-            result(f"warmstart/{name}/{chunk}.csv")
-            for name in ["reference", *FUNCTIONALS]
-            for chunk in WARMSTART
-        ],
-        tddft=[result(f"tddft/{name}/{chunk}.csv") for name in FUNCTIONALS for chunk in TDDFT],
+        scf=SCF,
+        warmstart=STARTS,
+        tddft=STATES,
     output:
         scf=table("scf"),
         warmstart=table("warmstart"),
@@ -36,12 +40,15 @@ rule tables:
     benchmark:
         result("benchmarks/tables.tsv")
     localrule: True
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
+        method=METHODS["tables"],
         folder=subpath(output.summary, parent=True),
         scf=repeated("--scf", "scf"),
         warmstart=repeated("--warmstart", "warmstart"),
@@ -54,7 +61,7 @@ rule tables:
 rule report:
     input:
         tables=TABLES,
-        training=[result(f"training/{name}.csv") for name in CONFIG.trained()],
+        training=[result(f"training/{name}.csv") for name in TRAINED],
     output:
         page=report(
             result("report.html"),
@@ -76,12 +83,15 @@ rule report:
     benchmark:
         result("benchmarks/report.tsv")
     localrule: True
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
+        method=METHODS["report"],
         folder=lambda wildcards, input: str(Path(input.tables[0]).parent),
         training=repeated("--training", "training"),
         settings=settings("report"),
