@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +54,8 @@ def invariants_jvp(rho: Tensor, drho: Tensor) -> Tensor:
 def invariants_curvature(drho: Tensor, cotangent: Tensor) -> Tensor:
     """x''(drho, .)^T cotangent, (..., ns, nvar, N): the part of x'^T cotangent that changes with rho (sigma rows)."""
     ns, nvar = drho.shape[-3], drho.shape[-2]
-    batch = torch.broadcast_shapes(drho.shape[:-3], cotangent.shape[:-2])
+    # torch.broadcast_shapes would import sympy, two seconds of every process
+    batch = np.broadcast_shapes(drho.shape[:-3], cotangent.shape[:-2])
     out = cotangent.new_zeros(*batch, ns, nvar, drho.shape[-1])
     if nvar > 1:
         for row, (s, t) in enumerate(_spin_pairs(ns), start=ns):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Acceleration:
             unit of exact exchange that the cheap functional lacks.
     """
 
-    functional: Functional
+    functional: Functional = field(repr=False)
     grid_level: int | None = 0
     fit_coulomb: bool = True
     rtol: float = 3e-2
@@ -126,7 +126,7 @@ class Accelerated:
         grids = getattr(self, "grids", None)
         points = None if grids is None else (grids.level, id(grids), id(grids.coords))
         rest = (self.mol.nelectron, self.mol.energy_nuc(), getattr(self, "xc", "hf"), points,
-                id(getattr(self, "with_df", None)))  # fmt: skip
+                *(id(getattr(self, part, None)) for part in ("_numint", "with_df", "with_solvent")))  # fmt: skip
         matrices = np.ascontiguousarray(self.get_hcore()), np.ascontiguousarray(self.get_ovlp())
         return hashlib.sha256(b"".join(m.tobytes() for m in matrices) + repr(rest).encode()).hexdigest()
 

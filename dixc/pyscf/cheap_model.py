@@ -81,4 +81,6 @@ def _density_fitted(cheap: RKS, fitted):
     """`cheap` on the fitted integrals that exist already, or on PySCF's Coulomb-fitting basis for this molecule."""
     if fitted is not None:
         return cheap.density_fit(with_df=fitted)
-    return cheap.density_fit(auxbasis=df.make_auxbasis(cheap.mol, xc="pbe"))
+    cheap = cheap.density_fit(auxbasis=df.make_auxbasis(cheap.mol, xc="pbe"))
+    cheap.with_df.build()  # else PySCF makes the integrals again for every Coulomb matrix
+    return cheap
