@@ -23,7 +23,7 @@ class EnergyTerm(Section):
 class DensityTerm(Section):
     """Integrated squared density error per electron of the model's own SCF, by implicit differentiation."""
 
-    weight: float = Field(default=1e5, ge=0, description="weight of the density term, no unit")
+    weight: float = Field(default=2e6, ge=0, description="weight of the density term, no unit")
     scf_conv_tol_grad: float = Field(
         default=1e-4,
         gt=0,
