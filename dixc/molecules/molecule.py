@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dixc.elements import NUMBERS
 from dixc.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ class Molecule:
     @property
     def atomic_numbers(self) -> tuple[int, ...]:
         """Nuclear charges, e."""
-        from ase.data import atomic_numbers
-
-        return tuple(atomic_numbers[symbol] for symbol in self.symbols)
+        return tuple(NUMBERS[symbol] for symbol in self.symbols)
 
     @property
     def n_electrons(self) -> int:
