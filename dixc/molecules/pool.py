@@ -130,7 +130,7 @@ class Pool:
             return False
         molecule = entry.load()
         kind, reason = OPEN_SHELL, open_shell_reason(molecule)
-        same = None if reason else self._geometries.find(molecule)
+        same = None if reason else self._geometries.add(molecule)
         if same is not None:
             kind = DOUBLE
             reason = (
@@ -139,6 +139,5 @@ class Pool:
         if reason is not None:
             self._skips[entry.name] = kind, reason
             return False
-        self._geometries.add(molecule)
         self._taken[entry.name] = split
         return True

@@ -157,10 +157,10 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
                 unpacked.write(content)
                 number += 1
                 for frame in named(frames_of(io.BytesIO(content), source), member.name):
-                    place, name = (
-                        frame.place._replace(offset=start + frame.place.offset),
-                        frame.entries["name"],
-                    )
+                    if not frame.is_qm9:
+                        molecule_of(frame)
+                    place = frame.place._replace(offset=start + frame.place.offset)
+                    name = frame.entries["name"]
                     load = partial(_unpacked_molecule, unpacked, place, source, name)
                     yield _frame_entry(frame, str(path), load)
     except (tarfile.TarError, EOFError, OSError) as error:
