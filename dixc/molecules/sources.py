@@ -190,8 +190,8 @@ def list_file(file: MoleculeFile) -> Path | None:
 def excluded(file: MoleculeFile) -> set[str]:
     """Names of the molecules to leave out.
 
-    A line of the list starts with a name, or with an index of QM9; what else a line has is not read. The head and foot
-    of QM9's own list, uncharacterized.txt, do no harm: no molecule is called by their first words.
+    A line of the list starts with a name, or with an index of QM9; what else a line has is not read. In QM9's own list,
+    uncharacterized.txt, only lines that start with an index count: it has a head and a foot.
 
     Raises:
         UserError: no such list, no text, or nothing in it.
@@ -207,6 +207,8 @@ def excluded(file: MoleculeFile) -> set[str]:
         raise UserError(
             f"{path}: cannot read: {getattr(error, 'strerror', None) or 'not a text file'}"
         ) from None
+    if path.name == UNCHARACTERIZED:
+        words = [word for word in words if word.isdecimal()]
     if not words:
         raise UserError(f"{path}: no molecules to leave out in it")
     return {qm9_name(word) if word.isdecimal() else word for word in words}
