@@ -147,7 +147,9 @@ class Reference(Section):
     """SCF of the functional to be distilled."""
 
     functional: str = Field(
-        default="b3lyp", min_length=1, description="functional to distil, as PySCF names it"
+        default="b3lyp",
+        min_length=1,
+        description="functional to distil, as PySCF names it (see Reference above)",
     )
     basis: str = Field(default="def2-svp", min_length=1, description="orbital basis, as PySCF names it")
     grid_level: GridLevel = Field(
