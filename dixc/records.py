@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dixc import provenance
+from dixc.method import is_hartree_fock
 from dixc.store import decoding, molecules_hash, open_chunk
 
 # names of datasets and their units
@@ -107,7 +108,7 @@ def reference_mean_field(mol, settings: dict):
     """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning."""
     from pyscf import dft, scf
 
-    if settings["functional"].lower() == "hf":
+    if is_hartree_fock(settings["functional"]):
         mf = scf.RHF(mol)
     else:
         mf = dft.RKS(mol, xc=settings["functional"])

@@ -41,13 +41,12 @@ def looks_like_bohr(molecule: Molecule) -> bool:
     return bool(nearest.min() > UNBONDED and (low < BOHR * nearest).all() and (BOHR * nearest < high).all())
 
 
-def warn_of_bohr(path: str | PathLike[str], molecules: Sequence[Molecule]) -> None:
-    """Warns, once a file, of molecules that look as if their coordinates were in bohr."""
-    doubtful = [molecule.name for molecule in molecules if looks_like_bohr(molecule)]
+def warn_of_bohr(path: str | PathLike[str], doubtful: Sequence[str], count: int) -> None:
+    """Warns, once a file, of those of its `count` molecules whose coordinates look as if they were in bohr."""
     if doubtful:
-        count = f"{len(doubtful)} of {len(molecules)} molecules" if len(molecules) > 1 else "the molecule"
+        which = f"{len(doubtful)} of {count} molecules" if count > 1 else "the molecule"
         warnings.warn(
-            f"{path}: {count} (first {doubtful[0]}) with all atoms some 1.9 times too far apart: coordinates in "
+            f"{path}: {which} (first {doubtful[0]}) with all atoms some 1.9 times too far apart: coordinates in "
             "bohr? dixc reads angstrom; if they are bohr, multiply them by 0.529177",
             DixcWarning,
             stacklevel=3,

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dixc.errors import UserError
+from dixc.method import check_functional
 from dixc.molecules import Molecule, read_xyz
 from dixc.provenance import file_hash, hash_of, origin, short
 from dixc.records import ENERGY_NAMES, UNITS, reference_mean_field
@@ -22,11 +23,13 @@ def run(molecules: Path, config: Config, out: Path) -> None:
     """Write the reference chunk of an xyz file; molecules that fail are recorded with their reason.
 
     Raises:
-        UserError: broken input, or more failures than `reference.max_failed_fraction`.
+        UserError: broken input, a functional or basis that cannot be a reference, or more failures than
+            `reference.max_failed_fraction`.
     """
     settings = config.reference.model_dump()
+    check_functional(settings["functional"])
     listed = read_xyz(molecules)
-    _require_method(listed, settings, molecules)
+    _require_basis(listed, settings["basis"], molecules)
     digest = file_hash(molecules)
     key = hash_of([settings, digest])
     made_from = origin(config, short(digest), xyz=molecules)
@@ -37,22 +40,14 @@ def run(molecules: Path, config: Config, out: Path) -> None:
     writer.finish(settings["max_failed_fraction"])
 
 
-def _require_method(listed: list[Molecule], settings: dict, path: Path) -> None:
-    """Refuses a functional that PySCF does not have, and a basis that none of the molecules can have.
+def _require_basis(listed: list[Molecule], basis: str, path: Path) -> None:
+    """Refuses a basis that none of the molecules can have.
 
     A basis that some molecules cannot have is theirs: they are recorded as failed.
     """
-    from pyscf.dft import libxc
-
-    name = settings["functional"]
-    try:
-        libxc.parse_xc("" if name.lower() == "hf" else name)
-    except Exception as error:  # KeyError, ValueError or whatever else its parser stumbles over
-        reason = " ".join(str(error).split())[:100]
-        raise UserError(f"reference.functional: PySCF has no functional {name!r} ({reason})") from None
     for molecule in listed:
         try:
-            molecule.to_pyscf(settings["basis"])
+            molecule.to_pyscf(basis)
             return
         except UserError as error:
             reason = str(error)

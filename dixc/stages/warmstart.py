@@ -96,7 +96,8 @@ def _warm_row(record: ReferenceRecord, solved, settings: dict) -> dict:
 def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> dict:
     mf = record.mean_field()
     mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
-    mf.grids.build()
+    if hasattr(mf, "grids"):  # Hartree-Fock has none
+        mf.grids.build()
     builds = count_fock_builds(mf)
     start = time.perf_counter()
     mf.kernel(dm0=dm0)
