@@ -40,6 +40,9 @@ def create(name: str, **hyperparameters: Any) -> Functional:
 def load(path: str | PathLike[str]) -> Functional:
     """A trained functional from a model file, its provenance in `.metadata`; runs no code from the file.
 
+    Args:
+        path: the file, or the name of a model that comes with dixc, such as "xcdiff-b3lyp" (see `dixc models`).
+
     Raises:
         UserError: the file is missing, damaged or no model of dixc.
     """

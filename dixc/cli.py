@@ -37,7 +37,7 @@ Threads = Annotated[
 References = Annotated[list[Path], typer.Option("--reference", help="Reference file; may be repeated.")]
 ReferenceFile = Annotated[Path, typer.Option("--reference", help="Reference file of the molecules.")]
 FunctionalArgument = Annotated[
-    str, typer.Argument(help="Name in the registry (such as pbe), or a model file.")
+    str, typer.Argument(help="Name (such as pbe; see `dixc models`), or a model file.")
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
 Seed = Annotated[
@@ -59,7 +59,7 @@ def _root(
 ) -> None:
     """Train exchange-correlation functionals on energies, densities and their derivatives, and measure them.
 
-    The stages of the workflow are listed in their order. `scf` runs one molecule with any functional.
+    The stages of the workflow are listed in their order. `scf` runs molecules with any functional, `models` lists them.
     """
 
 
@@ -196,26 +196,43 @@ def report(
 
 @app.command()
 def scf(
-    molecule: Annotated[Path, typer.Argument(help="Molecule (xyz, angstrom).")],
-    xc: Annotated[str, typer.Option("--xc", help="Registry name (such as pbe), or a model file.")],
+    molecule: Annotated[Path, typer.Argument(help="Molecule, or several (xyz, angstrom).")],
+    xc: Annotated[
+        str, typer.Option("--xc", help="Name (such as pbe; see `dixc models`), or a model file.")
+    ] = "xcdiff-b3lyp",
     basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
     charge: Annotated[
         int | None, typer.Option("--charge", help="Total charge, e [default: the file's, else 0].")
     ] = None,
     grid_level: Annotated[int, typer.Option("--grid-level", min=0, max=9, help="PySCF grid level.")] = 3,
     tddft: Annotated[int, typer.Option("--tddft", min=0, help="Number of singlet excitations.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, one object a line, instead of text.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File for the results, JSON, one object a line.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
-    """Run SCF on one molecule with a functional."""
+    """Run SCF on molecules with a functional."""
     options = {
         "basis": basis,
         "charge": charge,
         "grid_level": grid_level,
         "n_states": tddft,
         "as_json": as_json,
+        "out": out,
     }
     run_stage("dixc.stages.scf", threads, molecule, xc, **options)
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """List functionals: classical, learned, and trained ones."""
+    run_stage("dixc.stages.models", threads, as_json)
 
 
 def _load(path: Path) -> Any:

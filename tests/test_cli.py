@@ -27,7 +27,7 @@ STAGES = [
     "tables",
     "report",
 ]
-COMMANDS = [*STAGES, "scf"]
+COMMANDS = [*STAGES, "scf", "models"]
 runner = CliRunner()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dixc import __version__
+from dixc import __version__, models
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
@@ -144,12 +144,14 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
 
 
 def load(path: str | PathLike[str]) -> Functional:
-    """A functional from a model file: float64, eval mode, CPU, provenance in `.metadata`. Executes no code.
+    """A functional from a model file or the name of a shipped model: float64, eval mode, CPU. Executes no code.
+
+    Its provenance is in `.metadata`.
 
     Raises:
         UserError: the file is missing, damaged, newer than this dixc, or no model of dixc.
     """
-    path = Path(path)
+    path = models.locate(path)
     content = _checked(_read(path), path)
     state = content["state"]
     for key, value in state.items():

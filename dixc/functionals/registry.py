@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dixc import models
 from dixc.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,17 +79,16 @@ def create(name: str, **hyperparameters: Any) -> Functional:
 
 
 def resolve(name_or_path: str | PathLike[str]) -> Functional:
-    """A functional from a registry name or, failing that, from a model file.
+    """A functional from a registry name, the name of a shipped model or, failing these, a model file.
 
     Raises:
         UserError: neither a name nor a readable model file.
     """
     if str(name_or_path) in _CLASSES:
         return create(str(name_or_path))
-    if not Path(name_or_path).exists():
-        raise UserError(
-            f"{name_or_path}: neither a functional ({', '.join(available())}) nor a model file that exists"
-        )
+    if not models.locate(name_or_path).exists():
+        names = ", ".join(available() + models.shipped())
+        raise UserError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
     from dixc.functionals import files
 
     return files.load(name_or_path)

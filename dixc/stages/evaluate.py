@@ -17,6 +17,7 @@ from tqdm import tqdm
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.grid import AOGrid
+from dixc.models import locate, shipped
 from dixc.provenance import file_hash, hash_of
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.store import ChunkWriter
@@ -28,7 +29,12 @@ UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "ha
 
 
 def label(functional: Functional, name: str) -> dict[str, str | int]:
-    """The columns model, loss, seed of a functional given by registry name or model file."""
+    """The columns model, loss, seed of a functional given by registry name or model file.
+
+    A shipped model stands under its own name, as a baseline does: it was not trained in this run.
+    """
+    if name in shipped():
+        return {"model": name, "loss": "none", "seed": 0}
     metadata = getattr(functional, "metadata", None) or {}
     return {
         "model": metadata.get("model", name),
@@ -41,7 +47,7 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     """Write the SCF chunk of a functional (registry name or model file) for a reference chunk."""
     settings = config.evaluation.scf.model_dump()
     xc = registry.resolve(functional)
-    source = file_hash(Path(functional)) if Path(functional).is_file() else functional
+    source = file_hash(locate(functional)) if locate(functional).is_file() else functional
     key = hash_of([settings, source, file_hash(reference)])
     tags = label(xc, functional)
     writer = ChunkWriter(out, stage="scf", settings=settings, key=key, attributes=tags)

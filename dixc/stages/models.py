@@ -1,0 +1,113 @@
+"""The functionals that dixc knows, for a person at a terminal: `dixc models`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dixc.errors import UserError
+from dixc.functionals import files, registry
+from dixc.functionals.base import Functional
+from dixc.models import locate, shipped
+
+# papers of the registry's functionals; a class may also bring its own as the attribute `source`
+SOURCES = {
+    "lda": "Slater 1951 + Perdew, Wang, Phys. Rev. B 45, 13244 (1992)",
+    "pbe": "Perdew, Burke, Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996)",
+    "r2scan": "Furness et al., J. Phys. Chem. Lett. 11, 8208 (2020)",
+    "b3lyp": "Stephens et al., J. Phys. Chem. 98, 11623 (1994)",
+    "xcdiff": "Dick, Fernandez-Serra, Phys. Rev. B 104, L161109 (2021)",
+    "nnmgga": "Nagai, Akashi, Sugino, npj Comput. Mater. 6, 43 (2020)",
+    "skala-mgga": "Luise et al., arXiv:2506.14665 (2025), local part",
+    "egxc": "Gao, Eberhard, Guennemann (2025)",
+}
+COLUMNS = ("name", "kind", "parameters", "size", "source")
+
+
+def run(as_json: bool = False) -> None:
+    """Print all functionals: those of the registry, then the trained ones that come with dixc."""
+    listed = entries()
+    print(json.dumps(listed, indent=1) if as_json else as_text(listed))
+
+
+def entries() -> list[dict[str, Any]]:
+    """One mapping a functional, ready for JSON.
+
+    Returns:
+        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; parameters
+        (their number, None where the functional cannot be built here); file and file_bytes (None for a name of the
+        registry); for trained models also architecture, reference and loss.
+    """
+    return [_of_registry(name) for name in registry.available()] + [_of_model(name) for name in shipped()]
+
+
+def _of_registry(name: str) -> dict[str, Any]:
+    try:
+        functional = registry.create(name)
+    except (UserError, ImportError):  # an optional dependency that is not installed
+        functional = None
+    count = None if functional is None else n_parameters(functional)
+    return {
+        "name": name,
+        "kind": "classical" if count == 0 else "architecture",
+        "trained": False,
+        "parameters": count,
+        "file": None,
+        "file_bytes": None,
+        "xctype": getattr(functional, "xctype", None),
+        "source": _source(name, functional),
+    }
+
+
+def _of_model(name: str) -> dict[str, Any]:
+    path = locate(name)
+    functional = files.load(path)
+    architecture = registry.name_of(functional)
+    metadata = functional.metadata
+    reference = metadata.get("reference", {})
+    return {
+        "name": name,
+        "kind": "trained model",
+        "trained": True,
+        "parameters": n_parameters(functional),
+        "file": str(path),
+        "file_bytes": path.stat().st_size,
+        "xctype": functional.xctype,
+        "source": _source(architecture, functional),
+        "architecture": architecture,
+        "reference": "/".join(str(reference[key]) for key in ("functional", "basis") if key in reference),
+        "loss": metadata.get("loss"),
+    }
+
+
+def n_parameters(functional: Functional) -> int:
+    """Number of parameters that a training changes."""
+    return sum(parameter.numel() for parameter in functional.parameters())
+
+
+def _source(name: str, functional: Functional | None) -> str | None:
+    return getattr(functional, "source", None) or SOURCES.get(name)
+
+
+def as_text(listed: list[dict[str, Any]]) -> str:
+    """An aligned table."""
+    rows = [list(COLUMNS)]
+    for entry in listed:
+        kind = entry["kind"]
+        if entry["trained"]:
+            kind = f"{entry['architecture']} trained on {entry['reference']}"
+        elif kind == "architecture":
+            kind = "architecture, untrained"
+        count = "-" if entry["parameters"] is None else str(entry["parameters"])
+        size = "-" if entry["file_bytes"] is None else f"{entry['file_bytes'] / 1000:.0f} kB"
+        rows.append([entry["name"], kind, count, size, entry["source"] or "-"])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
+    right = {"parameters", "size"}
+    lines = []
+    for row in rows:
+        cells = [
+            text.rjust(width) if column in right else text.ljust(width)
+            for column, text, width in zip(COLUMNS, row, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
