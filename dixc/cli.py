@@ -176,7 +176,7 @@ def tables(
     tddft: Annotated[list[Path] | None, typer.Option("--tddft", help="May be repeated.")] = None,
     threads: Threads = None,
 ) -> None:
-    """Collect the results in four tables."""
+    """Collect the results in tables."""
     run_stage("dixc.stages.tables", threads, _load(config), scf, warmstart or [], tddft or [], out)
 
 
@@ -188,10 +188,13 @@ def report(
     training: Annotated[
         list[Path] | None, typer.Option("--training", help="Log of a training; repeat.")
     ] = None,
+    molecules: Annotated[
+        Path | None, typer.Option("--molecules", help="The run's molecules.csv, for formulas and logs.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Write the report, one self-contained HTML file."""
-    run_stage("dixc.stages.report", threads, _load(config), tables, training or [], out)
+    run_stage("dixc.stages.report", threads, _load(config), tables, training or [], out, molecules)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dixc.report import FIGURES
+from dixc.report import FIGURES, TABLES
 
 ROOT = Path(__file__).parents[1]
 FAKE = """#!/bin/sh
@@ -34,13 +34,13 @@ while [ $# -gt 0 ]; do
                     mkdir -p "$(dirname "$2")/figures"
                     for f in FIGURES; do echo 1 > "$(dirname "$2")/figures/$f.svg"; done
                     echo 1 > "$2" ;;
-                */tables) for f in scf warmstart tddft summary; do echo 1 > "$2/$f.csv"; done ;;
+                */tables) for f in TABLES; do echo 1 > "$2/$f.csv"; done ;;
                 *) echo 1 > "$2" ;;
             esac ;;
     esac
     shift
 done
-""".replace("FIGURES", " ".join(FIGURES))
+""".replace("FIGURES", " ".join(FIGURES)).replace("TABLES", " ".join(TABLES))
 
 
 class Workflow:

@@ -20,12 +20,13 @@ from dixc.grid import AOGrid
 from dixc.models import locate, shipped
 from dixc.provenance import file_hash, hash_of
 from dixc.records import ReferenceRecord, read_failures, read_records
+from dixc.stages import history
 from dixc.store import ChunkWriter
 
 if TYPE_CHECKING:
     from dixc.config import Config
 
-UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"}
+UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"} | history.UNITS
 
 
 def label(functional: Functional, name: str) -> dict[str, str | int]:
@@ -61,6 +62,7 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
         if not writer.has(name):
             known = {"split": str(failure["split"]), "n_heavy": int(failure["n_heavy"])}
             writer.fail(name, f"no reference: {failure['reason']}", known)
+            tqdm.write(f"{name}: no reference: {failure['reason']}")
     writer.finish(1.0)
 
 
@@ -69,6 +71,7 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     mf = record.mean_field(xc)
     mf.conv_tol, mf.max_cycle = settings["conv_tol"], settings["max_cycle"]
     builds = count_fock_builds(mf)
+    mf.callback = cycles = history.History()
     start = time.perf_counter()
     mf.kernel()
     wall_s = time.perf_counter() - start
@@ -90,7 +93,10 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
         "mo_coeff": mf.mo_coeff,
         "mo_occ": mf.mo_occ,
         "mo_energy": mf.mo_energy,
+        **cycles.arrays(),
     }
+    errors = f", energy {attributes['e_tot_error_mEh']:+.3f} mEh off, E_rho {attributes['e_rho_mEh']:.3f} mEh"
+    history.log_scf(record.name, attributes, cycles, "fock_builds", errors)
     return arrays, attributes
 
 

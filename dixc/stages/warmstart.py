@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages.evaluate import count_fock_builds
+from dixc.stages.history import History, log_scf
 from dixc.store import open_chunk
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 
 TAGS = ["model", "loss", "seed", "split", "molecule", "n_heavy", "converged"]
 BUILDS = ["cycles", "hybrid_fock_builds", "cheap_fock_builds"]
-COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh"]
+HISTORY = [
+    "scf_energies",
+    "scf_gradients",
+]  # hartree, one number a cycle, spaces between; not in the run's table
+COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh", *HISTORY]
 
 
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
@@ -69,10 +74,11 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
     mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
     mf.grids.build()
     builds = count_fock_builds(mf)
+    mf.callback = history = History()
     start = time.perf_counter()
     mf.kernel(dm0=dm0)
     wall_s = time.perf_counter() - start
-    return {
+    row = {
         "split": record.split,
         "molecule": record.name,
         "n_heavy": record.n_heavy,
@@ -85,6 +91,8 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
         "wall_total_s": wall_s,
         "e_diff_Eh": float(mf.e_tot - record.e_tot),
     }
+    log_scf(f"{record.name}, from {guess}", row, history, "hybrid_fock_builds")
+    return row | history.columns()
 
 
 def write_rows(rows: list[dict], columns: list[str], path: Path) -> None:

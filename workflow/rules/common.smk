@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from dixc.config import SPLITS, validate, write
 from dixc.errors import UserError
+from dixc.report.terminal import summary_text
 
 try:
     CONFIG = validate(config, source=" + ".join(map(str, workflow.configfiles)) or "config")
@@ -83,6 +84,7 @@ onstart:
 
 onsuccess:
     if Path(result("report.html")).is_file():
+        print(summary_text(result("tables/summary.csv")))
         print(f"dixc: the report is {result('report.html')}; tables are in {result('tables/')}")
 
 

@@ -1,8 +1,8 @@
-from dixc.report import FIGURES
+from dixc.report import FIGURES, TABLES as TABLE_NAMES
 
 FUNCTIONALS = CONFIG.functionals()
 WARMSTART = chunks(CONFIG.evaluation.warmstart.splits)
-TABLES = [result(f"tables/{name}.csv") for name in ("scf", "warmstart", "tddft", "summary")]
+TABLES = [result(f"tables/{name}.csv") for name in TABLE_NAMES]
 TDDFT = chunks(CONFIG.evaluation.tddft.splits)
 
 
@@ -30,6 +30,8 @@ rule tables:
         warmstart=table("warmstart"),
         tddft=table("tddft"),
         summary=table("summary"),
+        convergence=table("convergence"),
+        spectra=table("spectra"),
     log:
         result("logs/tables.log"),
     benchmark:
@@ -53,6 +55,7 @@ rule tables:
 rule report:
     input:
         tables=TABLES,
+        molecules=result("molecules/molecules.csv"),
         training=[result(f"training/{name}.csv") for name in CONFIG.trained()],
     output:
         page=report(
@@ -85,5 +88,5 @@ rule report:
         training=repeated("--training", "training"),
         settings=settings("report"),
     shell:
-        "dixc report --config {params.config} --tables {params.folder} {params.training}"
+        "dixc report --config {params.config} --tables {params.folder} --molecules {input.molecules} {params.training}"
         " --out {output.page} --threads {threads} &> {log}"
