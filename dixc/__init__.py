@@ -42,7 +42,7 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     """A trained functional from a model file, its provenance in `.metadata`; runs no code from the file.
 
     Args:
-        path: the model file.
+        path: the file, or the name of a model that comes with dixc, such as "xcdiff-b3lyp" (see `dixc models`).
         classes: import paths of your own, unregistered classes that the file may name.
 
     Raises:

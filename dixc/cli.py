@@ -37,7 +37,10 @@ Threads = Annotated[
 References = Annotated[list[Path], typer.Option("--reference", help="Reference file; may be repeated.")]
 ReferenceFile = Annotated[Path, typer.Option("--reference", help="Reference file of the molecules.")]
 FunctionalArgument = Annotated[
-    str, typer.Argument(help="Name or import path of a functional (such as pbe), or a model file.")
+    str,
+    typer.Argument(
+        help="Name (such as pbe; see `dixc models`) or import path of a functional, or a model file."
+    ),
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
 Seed = Annotated[
@@ -59,7 +62,7 @@ def _root(
 ) -> None:
     """Train exchange-correlation functionals on energies, densities and their derivatives, and measure them.
 
-    The stages of the workflow are listed in their order. `scf` runs one molecule with any functional.
+    The stages of the workflow are listed in their order. `scf` runs molecules with any functional, `models` lists them.
     """
 
 
@@ -176,7 +179,7 @@ def tables(
     tddft: Annotated[list[Path] | None, typer.Option("--tddft", help="May be repeated.")] = None,
     threads: Threads = None,
 ) -> None:
-    """Collect the results in four tables."""
+    """Collect the results in tables."""
     run_stage("dixc.stages.tables", threads, _load(config), scf, warmstart or [], tddft or [], out)
 
 
@@ -188,19 +191,24 @@ def report(
     training: Annotated[
         list[Path] | None, typer.Option("--training", help="Log of a training; repeat.")
     ] = None,
+    molecules: Annotated[
+        Path | None, typer.Option("--molecules", help="The run's molecules.csv, for formulas and logs.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Write the report, one self-contained HTML file."""
-    run_stage("dixc.stages.report", threads, _load(config), tables, training or [], out)
+    run_stage("dixc.stages.report", threads, _load(config), tables, training or [], out, molecules)
 
 
 @app.command()
 def scf(
-    molecule: Annotated[Path, typer.Argument(help="Molecule (xyz, angstrom).")],
+    molecule: Annotated[Path, typer.Argument(help="Molecule, or several (xyz, angstrom).")],
     xc: Annotated[
         str | None,
         typer.Option(
-            "--xc", help="Name or import path of a functional, or a model file [with --accelerate: r2scan]."
+            "--xc",
+            help="Name (see `dixc models`) or import path of a functional, or a model file "
+            "[default: xcdiff-b3lyp; with --accelerate r2scan].",
         ),
     ] = None,
     hybrid: Annotated[
@@ -215,32 +223,28 @@ def scf(
     ] = None,
     grid_level: Annotated[int, typer.Option("--grid-level", min=0, max=9, help="PySCF grid level.")] = 3,
     tddft: Annotated[int, typer.Option("--tddft", min=0, help="Number of singlet excitations.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, one object a line, instead of text.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File for the results, JSON, one object a line.")
+    ] = None,
     threads: Threads = None,
 ) -> None:
-    """Run SCF on one molecule, with a functional or a hybrid."""
+    """Run SCF on molecules, with a functional or a hybrid."""
     options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json}
     if hybrid is None:
         if accelerate:
             raise UserError("--accelerate needs --hybrid, the functional to be converged")
-        if xc is None:
-            raise UserError(
-                "which functional? --xc (a registry name or model file) or --hybrid (one of PySCF)"
-            )
-        run_stage("dixc.stages.scf", threads, molecule, xc, n_states=tddft, **options)
+        options |= {"n_states": tddft, "out": out}
+        run_stage("dixc.stages.scf", threads, molecule, xc or "xcdiff-b3lyp", **options)
         return
-    if tddft:
-        raise UserError("--tddft goes with --xc, not with --hybrid")
+    if tddft or out is not None:
+        raise UserError("--tddft and --out go with --xc, not with --hybrid")
     if xc is not None and not accelerate:
         raise UserError("--hybrid with --xc: add --accelerate, or leave one of them out")
     model = (xc or "r2scan") if accelerate else None
     run_stage("dixc.stages.accelerate", threads, molecule, hybrid, model, **options)
-
-
-@app.command()
-def models(threads: Threads = None) -> None:
-    """List the functionals with their sizes and sources."""
-    run_stage("dixc.stages.models", threads)
 
 
 @app.command()
@@ -251,6 +255,15 @@ def info(
 ) -> None:
     """Show what a file holds, and which versions made it."""
     run_stage("dixc.stages.info", threads, file, as_json)
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """List functionals: classical, learned, and trained ones."""
+    run_stage("dixc.stages.models", threads, as_json)
 
 
 def _load(path: Path) -> Any:

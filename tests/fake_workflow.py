@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dixc.report import FIGURES
+from dixc.report import FIGURES, TABLES
 
 ROOT = Path(__file__).parents[1]
 FAKE = """#!/bin/sh
@@ -33,14 +33,14 @@ while [ $# -gt 0 ]; do
                     for f in FIGURES; do echo 1 > "$(dirname "$2")/figures/$f.svg"; done
                     echo 1 > "$2" ;;
                 */tables)
-                    for f in scf warmstart tddft summary; do echo 1 > "$2/$f.csv"; done
+                    for f in TABLES; do echo 1 > "$2/$f.csv"; done
                     echo 1 > "$2/provenance.json" ;;
                 *) echo 1 > "$2" ;;
             esac ;;
     esac
     shift
 done
-""".replace("FIGURES", " ".join(FIGURES))
+""".replace("FIGURES", " ".join(FIGURES)).replace("TABLES", " ".join(TABLES))
 
 
 class Workflow:

@@ -136,7 +136,7 @@ def test_run_merges_chunks(tmp_path):
     states = part(tmp_path / "t.csv", "tddft", [state_row(2, "ethanol", 1, 0.1)])
     tables.run(None, chunks, [warm], [states], tmp_path / "tables")
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
-        "provenance.json", "scf.csv", "summary.csv", "tddft.csv", "warmstart.csv",
+        "convergence.csv", "provenance.json", "scf.csv", "spectra.csv", "summary.csv", "tddft.csv", "warmstart.csv",
     ]  # fmt: skip
     scf = pd.read_csv(tmp_path / "tables" / "scf.csv")
     assert list(scf) == COLUMNS["scf"]

@@ -1,6 +1,7 @@
 """Singlet excitation energies: dense Casida matrices, and an iterative solver for larger molecules."""
 
 from dixc.excitations.casida import CasidaMatrix, Excitations
+from dixc.excitations.intensity import oscillator_strengths
 from dixc.excitations.matrices import Window, dense_matrices, exchange_fraction, kernel_matrix
 from dixc.excitations.solver import ResponseSolver
 
@@ -12,4 +13,5 @@ __all__ = [
     "dense_matrices",
     "exchange_fraction",
     "kernel_matrix",
+    "oscillator_strengths",
 ]

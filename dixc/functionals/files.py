@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dixc import __version__
+from dixc import __version__, models
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
@@ -191,14 +191,14 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     """A functional from a model file: float64, eval mode, CPU, provenance in `.metadata`. Executes no code of the file.
 
     Args:
-        path: the model file.
+        path: the model file, or the name of a model that comes with dixc.
         classes: import paths (`package.module:Class`) of unregistered classes that the file may name. Without them
             only functionals of dixc and of installed entry points are built: a file cannot choose what is imported.
 
     Raises:
         UserError: the file is missing, damaged, newer than this dixc, no model of dixc, or of a class not allowed.
     """
-    path = Path(path)
+    path = models.locate(path)
     content = checked(read(path), path)
     _allowed(content["name"], classes, path)
     state = content["state"]

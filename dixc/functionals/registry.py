@@ -18,6 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dixc import models
 from dixc.errors import UserError
 
 if TYPE_CHECKING:
@@ -149,15 +150,15 @@ def create(name: str, **keywords: Any) -> Functional:
 
 
 def model_file(name_or_path: str | PathLike[str]) -> Path | None:
-    """The file behind what `resolve` takes; None for a registered name or an import path."""
+    """The file behind what `resolve` takes, a shipped model's too; None for a registered name or an import path."""
     name = str(name_or_path)
     if name in _registered() or (is_import_path(name) and not Path(name).exists()):
         return None
-    return Path(name_or_path)
+    return models.locate(name_or_path)
 
 
 def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
-    """A functional from a registered name, an import path or, failing that, from a model file.
+    """A functional from a registered name, an import path, a shipped model's name or a model file.
 
     Args:
         name_or_path: name, import path or file.
@@ -170,9 +171,8 @@ def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> F
     if path is None:
         return create(str(name_or_path))
     if not path.exists():
-        raise UserError(
-            f"{name_or_path}: neither a functional ({', '.join(available())}) nor a model file that exists"
-        )
+        names = ", ".join(available() + models.shipped())
+        raise UserError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
     from dixc.functionals import files
 
     return files.load(name_or_path, classes)

@@ -11,9 +11,10 @@ import jinja2
 import pandas as pd
 import yaml
 
-from dixc.report import narrative, sections
+from dixc.report import molecules, narrative, outliers, sections, story
 from dixc.report.compare import RULE
 from dixc.report.figures import ReportFigure
+from dixc.report.sources import NO_SOURCES, Sources
 from dixc.report.theme import COLOURS
 
 
@@ -24,6 +25,7 @@ def page(
     logs: dict[str, pd.DataFrame],
     figures: list[ReportFigure],
     provenance: Mapping[str, Any],
+    sources: Sources = NO_SOURCES,
 ) -> str:
     """HTML text of the report.
 
@@ -31,7 +33,9 @@ def page(
         config, tables, summary, logs: the run's config, its tables, and training logs by name.
         figures: as of `figures.draw_all`.
         provenance: versions and the like, nested mappings allowed.
+        sources: molecules and logs of the run.
     """
+    found = outliers.outliers(config, tables)
     seeds = len(config.training.seeds)
     return _environment().get_template("report.html").render(
         title=config.report.title,
@@ -51,7 +55,13 @@ def page(
         figures={figure.name: figure for figure in figures},
         glossary=sections.glossary(config),
         cost=sections.training_cost(logs),
-        failures=sections.failures(tables, logs),
+        failures=sections.failures(tables, logs, sources),
+        done=story.done(config, tables),
+        meaning=story.meaning(config, tables),
+        failed=story.failed(tables),
+        outliers=sections.outlier_rows(found, sources),
+        outlier_rule=outliers.RULE,
+        molecules=molecules.cards(config, tables, sources, found),
         missing=narrative.missing(config, tables, logs),
         tables=sections.full_tables(tables, summary),
         provenance=list(flatten(provenance)),

@@ -181,8 +181,8 @@ def sort_rows(table: pd.DataFrame) -> pd.DataFrame:
         "loss": LOSSES, "split": SPLITS, "metric": tuple(BY_NAME),
         "guess": ("minao", "density", "accelerate"), "method": ("tddft", "tda"),
     }  # fmt: skip
-    wanted = ["_learned", "model", "loss", "seed", "split", "n_heavy", "molecule", "guess", "method", "state",
-              "metric"]  # fmt: skip
+    wanted = ["_learned", "model", "loss", "seed", "split", "n_heavy", "molecule", "scf_of", "guess", "cycle", "method",
+              "state", "metric"]  # fmt: skip
     keyed = table.assign(_learned=table["loss"] != "none")
     by = [column for column in wanted if column in keyed]
 

@@ -10,14 +10,19 @@ from dixc.report import narrative, paper
 from dixc.report.compare import Functional, functionals, label, number, signed_percent
 from dixc.report.metrics import BY_NAME, METRICS
 from dixc.report.narrative import best
+from dixc.report.outliers import Outlier
 from dixc.report.plots_training import cost
+from dixc.report.sources import NO_SOURCES, Sources
 
 HEADLINE = (
     "e_tot_mae_mEh", "e_tot_mae_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density", "scf_cycles",
     "warmstart_fock_builds_density", "warmstart_builds_saved_percent", "warmstart_fock_builds_accelerate",
     "tddft_mae_eV", "tddft_overlap_mae_eV", "tda_mae_eV",
 )  # fmt: skip
+SHOWN_TABLES = ("scf", "warmstart", "tddft")
 MOST_ROWS = 2000
+MOST_LINKS = 10
+MOST_OUTLIERS = 30
 
 Tables = dict[str, pd.DataFrame]
 
@@ -146,10 +151,13 @@ def tiles(config, tables: Tables) -> list[dict[str, Any]]:
     return result
 
 
-def failures(tables: Tables, logs: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Unconverged molecules by table, functional and split, counted and named; skipped training steps."""
+def failures(
+    tables: Tables, logs: dict[str, pd.DataFrame], sources: Sources = NO_SOURCES
+) -> list[dict[str, Any]]:
+    """Unconverged molecules by table, functional and split, counted and named, with logs; skipped training steps."""
     rows = []
-    for name, table in tables.items():
+    for name in SHOWN_TABLES:
+        table = tables[name]
         bad = table[~table["converged"]]
         for (model, loss, split), group in bad.groupby(["model", "loss", "split"], sort=False):
             everything = table[
@@ -163,14 +171,36 @@ def failures(tables: Tables, logs: dict[str, pd.DataFrame]) -> list[dict[str, An
             ]
             rows.append({"where": name, "who": label((model, loss)), "split": split,
                          "count": f"{len(names)} of {total}", "names": ", ".join(words[:50])
-                         + (f" and {len(words) - 50} more" if len(words) > 50 else "")})  # fmt: skip
+                         + (f" and {len(words) - 50} more" if len(words) > 50 else ""),
+                         "links": _log_links(name, names, sources)})  # fmt: skip
     for name, log in logs.items():
         skipped = int(log["skipped"].sum()) if "skipped" in log else 0
         if skipped:
             rows.append({"where": "training", "who": name, "split": "train",
                          "count": f"{skipped} of {len(log)}",
-                         "names": "steps without a converged SCF or a finite gradient"})  # fmt: skip
+                         "names": "steps without a converged SCF or a finite gradient",
+                         "links": [("log", link)] if (link := sources.training_log(name)) else []})  # fmt: skip
     return rows
+
+
+def _log_links(table: str, bad: pd.DataFrame, sources: Sources) -> list[tuple[str, str]]:
+    """(words, link) of the logs behind rows, each once; words are the chunk's name."""
+    found = {}
+    for row in bad.itertuples():
+        link = sources.log(table, row.model, row.loss, row.seed, row.molecule, getattr(row, "guess", ""))
+        if link:
+            found[link] = link.rsplit("/", 1)[-1]
+    return [(words, link) for link, words in list(found.items())[:MOST_LINKS]]
+
+
+def outlier_rows(found: list[Outlier], sources: Sources) -> dict[str, Any]:
+    """Outliers for the template (at most MOST_OUTLIERS), and how many there are more."""
+    rows = [
+        {"molecule": one.molecule, "about": sources.words(one.molecule), "who": one.who, "words": one.words,
+         "link": sources.log(one.table, *one.functional, one.seed, one.molecule)}
+        for one in found[:MOST_OUTLIERS]
+    ]  # fmt: skip
+    return {"rows": rows, "left_out": max(0, len(found) - MOST_OUTLIERS)}
 
 
 def training_cost(logs: dict[str, pd.DataFrame]) -> dict[str, Any]:
@@ -197,7 +227,7 @@ def training_cost(logs: dict[str, pd.DataFrame]) -> dict[str, Any]:
 def full_tables(tables: Tables, summary: pd.DataFrame) -> list[dict[str, Any]]:
     """Every row of every table (up to MOST_ROWS each, test molecules first), as words."""
     result = []
-    for name, table in {"summary": summary, **tables}.items():
+    for name, table in {"summary": summary, **{name: tables[name] for name in SHOWN_TABLES}}.items():
         first = table.sort_values("split", key=lambda split: split != "test", kind="stable").head(MOST_ROWS)
         rows = [[_word(value) for value in row] for row in first.itertuples(index=False)]
         note = f"The first {len(first)} of {len(table)} rows; all are in tables/{name}.csv."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -28,6 +29,12 @@ STYLE = {
     "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.7,
     "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 150,
 }  # fmt: skip
+# letters as text: laid out in DejaVu Sans, and Verdana is as wide where a reader does not have that
+AS_TEXT = {"svg.fonttype": "none"}
+FONTS = ("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+# attributes of an SVG file that are coordinates in points; a scale must keep its digits
+PLACES = re.compile(r'(?<= )(?:d|x|y|x1|x2|y1|y2)="[^"]*"')
+LONG_NUMBER = re.compile(r"-?(\d+)\.\d{2,}")
 # above this number a cloud of dots is stored as an image, or the file would grow without bound
 MANY_DOTS = 1500
 
@@ -76,17 +83,33 @@ def empty(words: str) -> Figure:
     return result
 
 
+def empty_axes(axes: Axes, words: str) -> None:
+    """Axes that say why they are empty."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, words, ha="center", va="center", color="#555555", transform=axes.transAxes)
+
+
 def to_svg(result: Figure) -> str:
     """SVG text of a figure, the same for the same data (no date, no random ids)."""
     stream = io.StringIO()
     result.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+    return PLACES.sub(_rounded, stream.getvalue())
 
 
-def drawn(make: Callable[..., Figure | None], *data: object, nothing: str) -> str:
-    """SVG of `make(*data)`, or of a note that says what is missing if it returns None."""
-    with style():
-        return to_svg(make(*data) or empty(nothing))
+def _rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a tenth of a point (small ones, such as a marker's, to a hundredth): nobody can see it."""
+    return LONG_NUMBER.sub(
+        lambda number: f"{float(number[0]):.{1 if len(number[1]) > 1 else 2}f}", attribute[0]
+    )
+
+
+def drawn(make: Callable[..., Figure | None], *data: object, nothing: str, small: bool = False) -> str:
+    """SVG of `make(*data)`, or of a note that says what is missing if it returns None.
+
+    With `small`, letters are text in the reader's font and not outlines: a fraction of the size, for many figures.
+    """
+    with style(), mpl.rc_context(AS_TEXT if small else {}):
+        return to_svg(make(*data) or empty(nothing)).replace(*FONTS)
 
 
 def dots(

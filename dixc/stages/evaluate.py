@@ -17,18 +17,25 @@ from tqdm import tqdm
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.grid import AOGrid
+from dixc.models import shipped
 from dixc.provenance import file_hash, hash_of, origin
 from dixc.records import ReferenceRecord, read_failures, read_records
+from dixc.stages import history
 from dixc.store import ChunkWriter, molecules_hash
 
 if TYPE_CHECKING:
     from dixc.config import Config
 
-UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"}
+UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"} | history.UNITS
 
 
 def label(functional: Functional, name: str) -> dict[str, str | int]:
-    """The columns model, loss, seed of a functional given by registry name or model file."""
+    """The columns model, loss, seed of a functional given by registry name or model file.
+
+    A shipped model stands under its own name, as a baseline does: it was not trained in this run.
+    """
+    if name in shipped():
+        return {"model": name, "loss": "none", "seed": 0}
     metadata = getattr(functional, "metadata", None) or {}
     return {
         "model": metadata.get("model", name),
@@ -56,6 +63,7 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
         if not writer.has(name):
             known = {"split": str(failure["split"]), "n_heavy": int(failure["n_heavy"])}
             writer.fail(name, f"no reference: {failure['reason']}", known)
+            tqdm.write(f"{name}: no reference: {failure['reason']}")
     writer.finish(1.0)
 
 
@@ -64,6 +72,7 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     mf = record.mean_field(xc)
     mf.conv_tol, mf.max_cycle = settings["conv_tol"], settings["max_cycle"]
     builds = count_fock_builds(mf)
+    mf.callback = cycles = history.History()
     start = time.perf_counter()
     mf.kernel()
     wall_s = time.perf_counter() - start
@@ -85,7 +94,10 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
         "mo_coeff": mf.mo_coeff,
         "mo_occ": mf.mo_occ,
         "mo_energy": mf.mo_energy,
+        **cycles.arrays(),
     }
+    errors = f", energy {attributes['e_tot_error_mEh']:+.3f} mEh off, E_rho {attributes['e_rho_mEh']:.3f} mEh"
+    history.log_scf(record.name, attributes, cycles, "fock_builds", errors)
     return arrays, attributes
 
 

@@ -1,23 +1,98 @@
-"""Listing of functionals for a person at a terminal: `dixc models`."""
+"""The functionals that dixc knows, for a person at a terminal: `dixc models`."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from dixc.errors import UserError
-from dixc.functionals import registry
+from dixc.functionals import files, registry
+from dixc.functionals.base import Functional
+from dixc.models import locate, shipped
+
+COLUMNS = ("name", "kind", "parameters", "size", "source")
 
 
-def run() -> None:
-    """Print name, number of parameters, invariants and source of every functional that `dixc.create` knows."""
-    rows = [("name", "parameters", "kind", "source")]
-    for name in registry.available():
-        try:
-            functional = registry.create(name)
-        except UserError as error:  # somebody else's entry point: the others are listed all the same
-            rows.append((name, "-", "-", f"cannot be created: {error}"))
-            continue
-        size = sum(p.numel() for p in functional.parameters())
-        kind = functional.xctype if functional.pointwise else f"{functional.xctype}, not pointwise"
-        rows.append((name, str(size), kind, functional.source or "-"))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    for name, size, kind, source in rows:
-        print(f"{name:{widths[0]}s}  {size:>{widths[1]}s}  {kind:{widths[2]}s}  {source}")
+def run(as_json: bool = False) -> None:
+    """Print all functionals: those of the registry, then the trained ones that come with dixc."""
+    listed = entries()
+    print(json.dumps(listed, indent=1) if as_json else as_text(listed))
+
+
+def entries() -> list[dict[str, Any]]:
+    """One mapping a functional, ready for JSON.
+
+    Returns:
+        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; parameters
+        (their number, None where the functional cannot be built here); file and file_bytes (None for a name of the
+        registry); for trained models also architecture, reference and loss.
+    """
+    return [_of_registry(name) for name in registry.available()] + [_of_model(name) for name in shipped()]
+
+
+def _of_registry(name: str) -> dict[str, Any]:
+    try:
+        functional = registry.create(name)
+    except (UserError, ImportError):  # an optional dependency that is not installed
+        functional = None
+    count = None if functional is None else n_parameters(functional)
+    return {
+        "name": name,
+        "kind": "classical" if count == 0 else "architecture",
+        "trained": False,
+        "parameters": count,
+        "file": None,
+        "file_bytes": None,
+        "xctype": getattr(functional, "xctype", None),
+        "source": getattr(functional, "source", None) or None,
+    }
+
+
+def _of_model(name: str) -> dict[str, Any]:
+    path = locate(name)
+    functional = files.load(path)
+    architecture = registry.name_of(functional)
+    metadata = functional.metadata
+    reference = metadata.get("reference", {})
+    return {
+        "name": name,
+        "kind": "trained model",
+        "trained": True,
+        "parameters": n_parameters(functional),
+        "file": str(path),
+        "file_bytes": path.stat().st_size,
+        "xctype": functional.xctype,
+        "source": functional.source,
+        "architecture": architecture,
+        "reference": "/".join(str(reference[key]) for key in ("functional", "basis") if key in reference),
+        "loss": metadata.get("loss"),
+    }
+
+
+def n_parameters(functional: Functional) -> int:
+    """Number of parameters that a training changes."""
+    return sum(parameter.numel() for parameter in functional.parameters())
+
+
+def as_text(listed: list[dict[str, Any]]) -> str:
+    """An aligned table."""
+    rows = [list(COLUMNS)]
+    for entry in listed:
+        kind = entry["kind"]
+        if entry["trained"]:
+            kind = f"{entry['architecture']} trained on {entry['reference']}"
+        elif kind == "architecture":
+            kind = "architecture, untrained"
+        count = "-" if entry["parameters"] is None else str(entry["parameters"])
+        size = "-" if entry["file_bytes"] is None else f"{entry['file_bytes'] / 1000:.0f} kB"
+        rows.append([entry["name"], kind, count, size, entry["source"] or "-"])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
+    right = {"parameters", "size"}
+    lines = []
+    for row in rows:
+        cells = [
+            text.rjust(width) if column in right else text.ljust(width)
+            for column, text, width in zip(COLUMNS, row, widths, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

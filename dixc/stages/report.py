@@ -7,22 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dixc.report import figures, html
+import pandas as pd
+
+from dixc.report import TABLES, figures, html
 from dixc.report.plots_training import read_logs
-from dixc.stages.tables import read_table, staged
+from dixc.report.sources import Sources, read_molecules
+from dixc.report.terminal import summary_text
+from dixc.stages.tables import COLUMNS, as_types, read_table, staged
 
 if TYPE_CHECKING:
     from dixc.config import Config
 
 
-def run(config: Config, tables: Path, training: Sequence[Path], out: Path) -> None:
-    """Write the report to `out` and its figures to the folder `figures` beside it.
+# tables of an older dixc do not have these, and can be reported all the same
+OF_DETAILS = ("convergence", "spectra")
+
+
+def run(
+    config: Config, tables: Path, training: Sequence[Path], out: Path, molecules: Path | None = None
+) -> None:
+    """Write the report to `out` and its figures to the folder `figures` beside it; print a summary.
 
     Args:
         config: the run's config.
-        tables: folder with scf.csv, warmstart.csv, tddft.csv and summary.csv.
+        tables: folder with the tables that `dixc.report.TABLES` names.
         training: training logs, {model}-{loss}-{seed}.csv each.
-        out: HTML file.
+        out: HTML file; links to logs lead to the folder `logs` beside it, where it has them.
+        molecules: molecules.csv of the run, for formulas and logs.
 
     Raises:
         UserError: a table or log is missing or not what it should be, or `out` cannot be written.
@@ -31,8 +42,10 @@ def run(config: Config, tables: Path, training: Sequence[Path], out: Path) -> No
     from dixc.store import sidecar
 
     tables, out = Path(tables), Path(out)
-    read = {name: read_table(tables / f"{name}.csv", name) for name in ("scf", "warmstart", "tddft")}
-    summary = read_table(tables / "summary.csv", "summary")
+    read = {name: read_table(tables / f"{name}.csv", name) for name in TABLES if name not in OF_DETAILS}
+    summary = read.pop("summary")
+    read |= {name: _read_details(tables / f"{name}.csv", name) for name in OF_DETAILS}
+    sources = Sources({} if molecules is None else read_molecules(molecules), out.parent)
     logs = read_logs(training)
     drawn = figures.draw_all(config, read, logs)
     record = provenance.collect() | provenance.origin(config)
@@ -40,7 +53,7 @@ def run(config: Config, tables: Path, training: Sequence[Path], out: Path) -> No
     if of_tables is not None:
         of_tables.pop("packages", None)
         record |= {"molecules": of_tables.pop("molecules", "unknown"), "tables": of_tables}
-    text = html.page(config, read, summary, logs, drawn, record) + sidecar.comment(record)
+    text = html.page(config, read, summary, logs, drawn, record, sources) + sidecar.comment(record)
     with staged(out.parent) as folder:
         for figure in drawn:
             (folder / f"{figure.name}.svg").write_text(
@@ -51,3 +64,10 @@ def run(config: Config, tables: Path, training: Sequence[Path], out: Path) -> No
         for figure in drawn:
             os.replace(folder / f"{figure.name}.svg", out.parent / "figures" / f"{figure.name}.svg")
         os.replace(folder / "report.html", out)
+    print(summary_text(tables / "summary.csv", out))
+
+
+def _read_details(path: Path, name: str) -> pd.DataFrame:
+    if path.exists():
+        return read_table(path, name)
+    return as_types(pd.DataFrame(columns=COLUMNS[name]), name)

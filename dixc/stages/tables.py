@@ -1,9 +1,9 @@
-"""Merge the parts of a run into its tables: scf.csv, warmstart.csv, tddft.csv and summary.csv.
+"""Merge the parts of a run into its tables: scf.csv, warmstart.csv, tddft.csv and summary.csv, and two of details.
 
 The SCF parts are HDF5 chunks, one a functional and chunk of molecules; the other two come as CSV parts that
-already have the final columns. Every molecule keeps its row, with `converged` False if anything failed. Two
-things are made here: the energy error after a fit of per-element energies, and the summary
-(`dixc.report.metrics`).
+already have the final columns, and a few more (`dixc.stages.details`). Every molecule keeps its row, with
+`converged` False if anything failed. Two things are made here: the energy error after a fit of per-element
+energies, and the summary (`dixc.report.metrics`).
 """
 
 from __future__ import annotations
@@ -35,19 +35,37 @@ COLUMNS = {
                   "wall_total_s", "e_diff_Eh"],
     "tddft": [*HEAD, "method", "state", "excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"],
     "summary": SUMMARY_COLUMNS,
+    "convergence": [*HEAD, "scf_of", "guess", "cycle", "e_tot_Eh", "gradient_Eh"],
+    "spectra": [*HEAD, "method", "state", "excitation_eV", "oscillator_strength", "reference_eV",
+                "reference_strength"],
 }  # fmt: skip
+# columns that a part may have beyond those of its table
+OF_PARTS = {
+    "warmstart": ("scf_energies", "scf_gradients"),
+    "tddft": ("oscillator_strength", "reference_strength"),
+}
 # what tells two rows of a table apart
 IDENTITY = {"scf": KEYS, "warmstart": [*KEYS, "guess"], "tddft": [*KEYS, "method", "state"],
             "summary": ["model", "loss", "split", "metric"]}  # fmt: skip
-TEXT = {"model", "loss", "split", "molecule", "guess", "method", "metric"}
-INTEGERS = {"seed", "n_heavy", "cycles", "hybrid_fock_builds", "cheap_fock_builds", "state", "n", "n_failed"}
+TEXT = {"model", "loss", "split", "molecule", "guess", "method", "metric", "scf_of"}
+INTEGERS = {
+    "seed",
+    "n_heavy",
+    "cycles",
+    "hybrid_fock_builds",
+    "cheap_fock_builds",
+    "state",
+    "n",
+    "n_failed",
+    "cycle",
+}
 PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "libxc", "torch", "numpy", "environment", "config")
 TRUTH = {"True": True, "False": False}
 Paths = Sequence[Path]
 
 
 def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -> None:
-    """Merge all parts and write the four tables into `out`.
+    """Merge all parts and write the tables into `out`.
 
     Args:
         config: the run's config, for the provenance; the parts carry their own names.
@@ -58,8 +76,11 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
     Raises:
         UserError: a part is missing, damaged, of another kind, or tells of the same molecule as another part.
     """
+    from dixc.stages import details
+
     tables = merge(scf, warmstart, tddft)
     tables["summary"] = summarise(tables)
+    tables |= details.collect(scf, warmstart, tddft)
     write_tables(tables, out, record_of(config, scf))
 
 
@@ -86,8 +107,10 @@ def merge(scf: Paths, warmstart: Paths, tddft: Paths) -> dict[str, pd.DataFrame]
     """The three tables of all parts, sorted."""
     return {
         "scf": _gather("scf", scf, read_chunk),
-        "warmstart": _gather("warmstart", warmstart, lambda path: read_table(path, "warmstart")),
-        "tddft": _gather("tddft", tddft, lambda path: read_table(path, "tddft")),
+        "warmstart": _gather(
+            "warmstart", warmstart, lambda path: read_table(path, "warmstart", of_part=True)
+        ),
+        "tddft": _gather("tddft", tddft, lambda path: read_table(path, "tddft", of_part=True)),
     }
 
 
@@ -143,8 +166,8 @@ def _attribute(node: Any, name: str, where: Path | str, default: object = None) 
     return value
 
 
-def read_table(path: Path, name: str) -> pd.DataFrame:
-    """Read a CSV table or part with exactly the columns of table `name` (scf, warmstart, tddft or summary).
+def read_table(path: Path, name: str, of_part: bool = False) -> pd.DataFrame:
+    """Read a CSV table with exactly the columns of table `name` of COLUMNS; a part may have those of OF_PARTS too.
 
     Raises:
         UserError: no such file, other columns, or something that is not a number where one belongs.
@@ -161,7 +184,8 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
     missing = [column for column in wanted if column not in table]
-    unknown = [column for column in table if column not in wanted]
+    known = [*wanted, *(OF_PARTS.get(name, ()) if of_part else ())]
+    unknown = [column for column in table if column not in known]
     for words, columns in (("no column", missing), ("unknown column", unknown)):
         if columns:
             raise UserError(f"{path}: {words} {', '.join(columns)} (a {name} table has {', '.join(wanted)})")

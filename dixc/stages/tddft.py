@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dixc import provenance
 from dixc.errors import UserError
-from dixc.excitations import Excitations, ResponseSolver
+from dixc.excitations import Excitations, ResponseSolver, oscillator_strengths
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.records import ReferenceRecord, read_failures, read_records
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from dixc.config import Config
 
 ENERGIES = ["excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"]
-COLUMNS = [*TAGS, "method", "state", *ENERGIES]
+STRENGTHS = [
+    "oscillator_strength",
+    "reference_strength",
+]  # no unit; in the run's spectra.csv, not in its tddft.csv
+COLUMNS = [*TAGS, "method", "state", *ENERGIES, *STRENGTHS]
 CONV_TOL = 2e-3  # residual norm, hartree: energies are right to some 1e-5 hartree, far below their errors
 HARTREE_EV = 27.211386245988
 
@@ -59,12 +63,14 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
             states = molecule_group(known, derivatives, record.name)
             common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
             mf = _mean_field(record, xc, group)
-            solver = _solver(mf) if mf.converged else None
+            solver = _solver(mf, record.name) if mf.converged else None
+            if not mf.converged:
+                tqdm.write(f"{record.name}: no excitations, the SCF did not converge")
             for method in settings.methods:
                 energies = np.array(states[f"{method}_energies"])
                 amplitudes = np.array(states[f"{method}_amplitudes"])
                 target = Excitations(energies, amplitudes, np.ones(len(energies), dtype=bool))
-                found = _excitations(solver, len(energies), method)
+                found = _excitations(solver, len(energies), method, record.name)
                 for row in compare(record, mf, found, target, settings.n_states):
                     rows.append(common | {"method": method} | row)
         for name, failure in read_failures(reference).items():
@@ -90,42 +96,52 @@ def _mean_field(record: ReferenceRecord, xc, group):
     return mf
 
 
-def _solver(mf) -> ResponseSolver | None:
+def _solver(mf, name: str) -> ResponseSolver | None:
     try:
         return ResponseSolver(mf)
     except UserError as error:
-        tqdm.write(str(error))
+        tqdm.write(f"{name}: {error}")
         return None
 
 
-def _excitations(solver: ResponseSolver | None, n_states: int, method: str) -> Excitations | None:
+def _excitations(solver: ResponseSolver | None, n_states: int, method: str, name: str) -> Excitations | None:
     """Lowest singlets; None where the response problem has no real solution."""
     if solver is None:
         return None
     try:
-        return solver.solve(n_states, method, conv_tol=CONV_TOL)
+        found = solver.solve(n_states, method, conv_tol=CONV_TOL)
     except UserError as error:
-        tqdm.write(f"{solver.mf.mol.nelectron} electrons: {error}")
+        tqdm.write(f"{name}: {error}")
         return None
+    shown = ", ".join(
+        f"{HARTREE_EV * energy:.3f} eV{'' if ok else ' (NOT CONVERGED)'}"
+        for energy, ok in zip(found.energies, found.converged, strict=True)
+    )
+    tqdm.write(f"{name}: {method} {shown}")
+    return found
 
 
 def compare(
     record: ReferenceRecord, mf, found: Excitations | None, target: Excitations, n_states: int
 ) -> list[dict]:
-    """Rows of the lowest `n_states` reference states, energies in eV."""
+    """Rows of the lowest `n_states` reference states, energies in eV, oscillator strengths without unit."""
     reference = HARTREE_EV * target.energies
+    bright = oscillator_strengths(record, target)
     rows = []
     if found is not None:
         energies = HARTREE_EV * found.energies
         partner = match(in_reference_orbitals(record, mf, found.amplitudes), target.amplitudes)
+        strengths = oscillator_strengths(mf, found)
     for state in range(min(n_states, len(reference))):
         row = {"state": state + 1, "reference_eV": reference[state], "converged": False}
+        row["reference_strength"] = bright[state]
         if found is not None:
             row |= {
                 "converged": bool(found.converged[state]),
                 "excitation_eV": energies[state],
                 "error_eV": energies[state] - reference[state],
                 "overlap_error_eV": energies[partner[state]] - reference[state],
+                "oscillator_strength": strengths[state],
             }
         rows.append(row)
     return rows

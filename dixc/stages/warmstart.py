@@ -21,6 +21,7 @@ from dixc.functionals import registry
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import accelerate
 from dixc.stages.evaluate import count_fock_builds
+from dixc.stages.history import History, log_scf
 from dixc.store import (
     decoding,
     molecule_group,
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
 
 TAGS = ["model", "loss", "seed", "split", "molecule", "n_heavy", "converged"]
 BUILDS = ["cycles", "hybrid_fock_builds", "cheap_fock_builds"]
-COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh"]
+HISTORY = [
+    "scf_energies",
+    "scf_gradients",
+]  # hartree, one number a cycle, spaces between; not in the run's table
+COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh", *HISTORY]
 
 
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
@@ -99,10 +104,11 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
     if hasattr(mf, "grids"):  # Hartree-Fock has none
         mf.grids.build()
     builds = count_fock_builds(mf)
+    mf.callback = history = History()
     start = time.perf_counter()
     mf.kernel(dm0=dm0)
     wall_s = time.perf_counter() - start
-    return {
+    row = {
         "split": record.split,
         "molecule": record.name,
         "n_heavy": record.n_heavy,
@@ -115,3 +121,5 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
         "wall_total_s": wall_s,
         "e_diff_Eh": float(mf.e_tot - record.e_tot),
     }
+    log_scf(f"{record.name}, from {guess}", row, history, "hybrid_fock_builds")
+    return row | history.columns()

@@ -13,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 from dixc.config import SPLITS, validate
 from dixc.errors import UserError
+from dixc.report.terminal import summary_text
 from dixc.resources import LARGEST_UNKNOWN, estimate, sizes
 from dixc.workflow import METHODS, start, upgrade_notice
 
@@ -155,6 +156,7 @@ onstart:
 onsuccess:
     # only if this call made it, and not one that stopped before, such as at the molecules
     if Path(result("report.html")).is_file() and Path(result("report.html")).stat().st_mtime > BEGIN:
+        print(summary_text(result("tables/summary.csv")))
         print(f"dixc: the report is {result('report.html')}; tables are in {result('tables/')}")
 
 

@@ -1,4 +1,4 @@
-from dixc.report import FIGURES
+from dixc.report import FIGURES, TABLES as TABLE_NAMES
 
 FUNCTIONALS, TRAINED = CONFIG.functionals(), CONFIG.trained()
 TDDFT = chunks(CONFIG.evaluation.tddft.splits)
@@ -9,7 +9,7 @@ STARTS = [
     for name in ["reference", *FUNCTIONALS]
     for chunk in chunks(CONFIG.evaluation.warmstart.splits)
 ]
-TABLES = [result(f"tables/{name}.csv") for name in ("scf", "warmstart", "tddft", "summary")]
+TABLES = [result(f"tables/{name}.csv") for name in TABLE_NAMES]
 PAGE = [result("report.html"), *(result(f"figures/{name}.svg") for name in FIGURES)]
 # what lies between molecules and tables
 PRODUCTS = [
@@ -34,6 +34,8 @@ rule tables:
         warmstart=table("warmstart"),
         tddft=table("tddft"),
         summary=table("summary"),
+        convergence=table("convergence"),
+        spectra=table("spectra"),
         provenance=result("tables/provenance.json"),
     log:
         result("logs/tables.log"),
@@ -61,6 +63,7 @@ rule tables:
 rule report:
     input:
         tables=TABLES,
+        molecules=result("molecules/molecules.csv"),
         training=[result(f"training/{name}.csv") for name in TRAINED],
     output:
         page=report(
@@ -96,5 +99,5 @@ rule report:
         training=repeated("--training", "training"),
         settings=settings("report"),
     shell:
-        "dixc report --config {params.config} --tables {params.folder} {params.training}"
+        "dixc report --config {params.config} --tables {params.folder} --molecules {input.molecules} {params.training}"
         " --out {output.page} --threads {threads} &> {log}"
