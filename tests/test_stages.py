@@ -131,7 +131,7 @@ def test_pack_is_lossless_in_float32():
     assert np.array_equal(derivatives.unpack(derivatives.pack(matrix)), matrix.astype(np.float32))
 
 
-def test_metrics_vanish_for_the_reference_itself(chunk):
+def test_metrics_vanish_for_the_reference_itself(chunk, capsys):
     """B3LYP through dixc reproduces PySCF's B3LYP: every error is zero."""
     record = read_records(chunk)[0]
     arrays, metrics = evaluate.evaluate(
@@ -144,6 +144,12 @@ def test_metrics_vanish_for_the_reference_itself(chunk):
     assert metrics["l2_density"] < 1e-5
     assert metrics["fock_builds"] >= metrics["cycles"]
     assert arrays["mo_coeff"].shape == record.mo_coeff.shape
+    # every cycle is kept: the energy goes down to the reference's, the gradient to the threshold
+    energies, gradients = arrays["scf_energies"], arrays["scf_gradients"]
+    assert len(energies) == len(gradients) == metrics["cycles"]
+    assert abs(energies[-1] - record.e_tot) < 1e-7
+    assert gradients[-1] < 1e-4 < gradients[0]
+    assert f"water: converged in {metrics['cycles']} cycles" in capsys.readouterr().out
 
 
 def test_pbe_water_has_known_errors(chunk):
@@ -153,6 +159,23 @@ def test_pbe_water_has_known_errors(chunk):
     assert 0.05 < metrics["e_rho_mEh"] < 1
     assert metrics["dipole_error_debye"] < 0.3
     assert 20 < metrics["e_tot_error_mEh"] < 200
+
+
+def test_an_scf_that_fails_leaves_its_cycles_in_the_log(chunk, capsys):
+    record = read_records(chunk)[0]
+    arrays, metrics = evaluate.evaluate(record, registry.create("pbe"), {"conv_tol": 1e-9, "max_cycle": 2})
+    assert not metrics["converged"]
+    log = capsys.readouterr().out
+    assert "water: NOT CONVERGED in 2 cycles" in log
+    assert f"cycle   2  E = {arrays['scf_energies'][1]:.8f} Eh" in log
+
+
+def test_warm_start_rows_keep_their_cycles(chunk):
+    record = read_records(chunk)[0]
+    row = warmstart._row(record, "minao", None, {"conv_tol": 1e-9, "max_cycle": 50})
+    gradients = [float(word) for word in row["scf_gradients"].split()]
+    assert len(gradients) == row["cycles"] == len(row["scf_energies"].split())
+    assert gradients[-1] < 1e-3 < gradients[0]
 
 
 def test_states_are_matched_by_character():
@@ -170,6 +193,10 @@ def test_tddft_rows_of_the_reference_itself(water):
     assert [row["state"] for row in rows] == [1, 2, 3]
     assert all(row["error_eV"] == 0 and row["overlap_error_eV"] == 0 for row in rows)
     assert 6 < rows[0]["reference_eV"] < 9
+    # water's second singlet (B1 <- A2) is dark by symmetry, the others are not
+    strengths = [row["oscillator_strength"] for row in rows]
+    assert strengths == [row["reference_strength"] for row in rows]
+    assert strengths[1] < 1e-6 < 1e-2 < strengths[0] < strengths[2]
     assert all(not row["converged"] for row in tddft.compare(record, mf, None, found, 3))
 
 

@@ -321,3 +321,76 @@ def test_every_metric_copes_with_empty_tables():
         assert samples(metric, with_empty()).empty
     assert list(summarise(with_empty())) == COLUMNS["summary"]
     assert len(BY_NAME) == len(METRICS)
+
+
+def history_chunk(path, names, unconverged=()):
+    """An scf chunk with three cycles a molecule."""
+    writer = ChunkWriter(
+        path, stage="scf", settings={}, key="k", attributes={"model": "pbe", "loss": "none", "seed": 0}
+    )
+    for name in names:
+        atoms, split = ATOMS[name]
+        arrays = {"atomic_numbers": np.array(atoms), "scf_energies": np.array([-1.0, -1.5, -1.6]),
+                  "scf_gradients": np.array([1e-1, 1e-2, 1e-3])}  # fmt: skip
+        attributes = SCF | {
+            "e_tot_error_mEh": 1.0,
+            "split": split,
+            "n_heavy": 2,
+            "converged": name not in unconverged,
+        }
+        writer.write(name, arrays, attributes, {})
+    writer.finish(1.0)
+    return path
+
+
+def test_cycles_of_test_molecules_and_of_failures_are_kept(tmp_path):
+    chunks = [
+        history_chunk(tmp_path / "train.h5", ["water", "methane"], unconverged=["methane"]),
+        history_chunk(tmp_path / "test.h5", ["ethanol"]),
+    ]
+    rows = [
+        warm_row("b3lyp", "none", 0, "ethanol", "minao", 12),
+        warm_row("pbe", "none", 0, "ethanol", "density", 9),
+    ]
+    rows[0] |= {"scf_energies": "-2 -2.5", "scf_gradients": "0.5 0.25"}
+    rows[1] |= {"scf_energies": "", "scf_gradients": ""}
+    warm = tmp_path / "w.csv"
+    pd.DataFrame(rows).to_csv(warm, index=False)
+    tables.run(None, chunks, [warm], [], tmp_path / "tables")
+    cycles = tables.read_table(tmp_path / "tables" / "convergence.csv", "convergence")
+    own, reference = cycles[cycles["scf_of"] == "functional"], cycles[cycles["scf_of"] == "reference"]
+    assert list(own["molecule"]) == ["methane"] * 3 + ["ethanol"] * 3, (
+        "water converged and is no test molecule"
+    )
+    assert list(own["gradient_Eh"]) == [1e-1, 1e-2, 1e-3] * 2
+    assert list(own["converged"]) == [False] * 3 + [True] * 3
+    assert list(zip(reference["cycle"], reference["e_tot_Eh"], strict=True)) == [(1, -2.0), (2, -2.5)]
+    assert list(reference["guess"]) == ["minao"] * 2
+    # what is in the details is not in the public tables
+    assert list(pd.read_csv(tmp_path / "tables" / "warmstart.csv")) == COLUMNS["warmstart"]
+
+
+def test_cycles_that_are_no_numbers_are_an_error(tmp_path):
+    row = warm_row("b3lyp", "none", 0, "ethanol", "minao", 12) | {
+        "scf_energies": "1 x",
+        "scf_gradients": "1 2",
+    }
+    pd.DataFrame([row]).to_csv(tmp_path / "w.csv", index=False)
+    with pytest.raises(UserError, match=r"w.csv: cycles of ethanol: .*'x'"):
+        tables.run(None, [], [tmp_path / "w.csv"], [], tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+def test_intensities_of_parts(tmp_path):
+    old = part(tmp_path / "old.csv", "tddft", [state_row(0, "methanol", 1, 0.1)])
+    new = tmp_path / "new.csv"
+    row = state_row(0, "ethanol", 1, 0.1) | {"oscillator_strength": 0.25, "reference_strength": 0.5}
+    pd.DataFrame([row]).to_csv(new, index=False)
+    tables.run(None, [], [], [old, new], tmp_path / "tables")
+    spectra = tables.read_table(tmp_path / "tables" / "spectra.csv", "spectra").set_index("molecule")
+    assert spectra.loc["ethanol", ["oscillator_strength", "reference_strength"]].tolist() == [0.25, 0.5]
+    assert spectra.loc["ethanol", "excitation_eV"] == pytest.approx(6.1)
+    assert np.isnan(spectra.loc["methanol", "oscillator_strength"])
+    assert list(pd.read_csv(tmp_path / "tables" / "tddft.csv")) == COLUMNS["tddft"]
+    with pytest.raises(UserError, match="unknown column oscillator_strength"):
+        tables.read_table(new, "tddft")

@@ -59,7 +59,7 @@ def page(
         done=story.done(config, tables),
         meaning=story.meaning(config, tables),
         failed=story.failed(tables),
-        outliers=sections.outlier_rows(found, sources),
+        outliers=outliers.rows(found, sources),
         outlier_rule=outliers.RULE,
         molecules=molecules.cards(config, tables, sources, found),
         missing=narrative.missing(config, tables, logs),

@@ -13,7 +13,6 @@ from dixc.report.plots_molecules import molecule_figure
 from dixc.report.sources import Sources
 
 MOST = 16  # some 100 kB each
-NOTHING = "No excitations and no SCF histories of this molecule."
 SHOWN = {"scf": "SCF", "warmstart": "warm start", "tddft": "TDDFT"}
 Tables = dict[str, pd.DataFrame]
 
@@ -37,15 +36,7 @@ def cards(config, tables: Tables, sources: Sources, found: list[Outlier]) -> dic
             "n_heavy": str(sizes[name]),
             "flags": flags[name],
             "rows": [row for one in chosen if (row := _row(tables, name, one, sources))],
-            "svg": theme.drawn(
-                molecule_figure,
-                tables,
-                name,
-                chosen,
-                config.reference.functional,
-                nothing=NOTHING,
-                small=True,
-            ),
+            "svg": theme.drawn_small(molecule_figure, tables, name, chosen, config.reference.functional),
         }
         for name in order[:MOST]
     ]

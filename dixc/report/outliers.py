@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from dixc.report.compare import Functional, functionals, label, number
 from dixc.report.metrics import BY_NAME, samples
+from dixc.report.sources import Sources
 
 FACTOR = 4.0
 FEWEST = 6
+MOST_OUTLIERS = 30
 # metric -> what one value of it is
 METRICS = {
     "e_tot_mae_fit_mEh": "total energy (fitted) off by",
@@ -76,3 +79,13 @@ def outliers(config, tables: dict[str, pd.DataFrame]) -> list[Outlier]:
                     for molecule, value in worst[worst > FACTOR * median].items()
                 ]
     return sorted(found, key=lambda one: -one.value / one.median)
+
+
+def rows(found: list[Outlier], sources: Sources) -> dict[str, Any]:
+    """Outliers for the template (at most MOST_OUTLIERS), and how many there are more."""
+    shown = [
+        {"molecule": one.molecule, "about": sources.words(one.molecule), "who": one.who, "words": one.words,
+         "link": sources.log(one.table, *one.functional, one.seed, one.molecule)}
+        for one in found[:MOST_OUTLIERS]
+    ]  # fmt: skip
+    return {"rows": shown, "left_out": max(0, len(found) - MOST_OUTLIERS)}

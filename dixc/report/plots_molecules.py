@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from dixc.report.compare import Functional, label
 from dixc.report.metrics import floats
 from dixc.report.theme import REFERENCE, colour, empty_axes, figure, plain
 
+WIDTH = 12.5  # inches
 WIDTH_EV = 0.3  # full width at half maximum of the bands
 HEIGHT = 0.78  # of the strongest band, in lines
 TICK = 0.2
@@ -34,7 +35,11 @@ def molecule_figure(tables: Tables, name: str, chosen: list[Functional], referen
     spectra = spectra[spectra["method"] == "tddft"]
     if spectra.empty and cycles.empty:
         return None
-    result, axes = figure(1, 3, 12.5, 1.35 + 0.3 * (1 + len(chosen)), width_ratios=[1.5, 1, 1])
+    height = 1.35 + 0.3 * (1 + len(chosen))
+    result, axes = figure(1, 3, WIDTH, height, layout=None, width_ratios=[1.5, 1, 1])
+    # places for what stands around the panels: the longest name to the left, titles above, axis labels below
+    left = 0.25 + 0.085 * max(len(name) for name in (reference, *map(label, chosen)))
+    result.subplots_adjust(left / WIDTH, 0.5 / height, 1 - 0.1 / WIDTH, 1 - 0.3 / height, wspace=0.28)
     panels = axes[0]
     _spectrum(panels[0], spectra, chosen, reference)
     titles = {
@@ -128,6 +133,7 @@ def _convergence(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], titl
             last = curve.iloc[-1]
             panel.plot([last["cycle"]], [last["gradient_Eh"]], "x", color=FAILED, markersize=9)
     panel.set_yscale("log")
+    panel.yaxis.set_minor_locator(NullLocator())
     panel.set_xlabel("iteration")
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if (rows["guess"] == "minao").any() and (rows["scf_of"] == "reference").all():

@@ -10,7 +10,6 @@ from dixc.report import narrative, paper
 from dixc.report.compare import Functional, functionals, label, number, signed_percent
 from dixc.report.metrics import BY_NAME, METRICS
 from dixc.report.narrative import best
-from dixc.report.outliers import Outlier
 from dixc.report.plots_training import cost
 from dixc.report.sources import NO_SOURCES, Sources
 
@@ -22,7 +21,6 @@ HEADLINE = (
 SHOWN_TABLES = ("scf", "warmstart", "tddft")
 MOST_ROWS = 2000
 MOST_LINKS = 10
-MOST_OUTLIERS = 30
 
 Tables = dict[str, pd.DataFrame]
 
@@ -191,16 +189,6 @@ def _log_links(table: str, bad: pd.DataFrame, sources: Sources) -> list[tuple[st
         if link:
             found[link] = link.rsplit("/", 1)[-1]
     return [(words, link) for link, words in list(found.items())[:MOST_LINKS]]
-
-
-def outlier_rows(found: list[Outlier], sources: Sources) -> dict[str, Any]:
-    """Outliers for the template (at most MOST_OUTLIERS), and how many there are more."""
-    rows = [
-        {"molecule": one.molecule, "about": sources.words(one.molecule), "who": one.who, "words": one.words,
-         "link": sources.log(one.table, *one.functional, one.seed, one.molecule)}
-        for one in found[:MOST_OUTLIERS]
-    ]  # fmt: skip
-    return {"rows": rows, "left_out": max(0, len(found) - MOST_OUTLIERS)}
 
 
 def training_cost(logs: dict[str, pd.DataFrame]) -> dict[str, Any]:

@@ -69,10 +69,18 @@ def style() -> Iterator[None]:
 
 
 def figure(
-    rows: int, columns: int, width: float, height: float, **options: object
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    layout: str | None = "constrained",
+    **options: object,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of axes, (rows, columns); sizes in inches."""
-    result = Figure(figsize=(width, height), layout="constrained")
+    """A figure with a grid of axes, (rows, columns); sizes in inches.
+
+    Without a layout the caller places the axes, which takes half the time: for many figures.
+    """
+    result = Figure(figsize=(width, height), layout=layout)
     return result, result.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -103,13 +111,17 @@ def _rounded(attribute: re.Match[str]) -> str:
     )
 
 
-def drawn(make: Callable[..., Figure | None], *data: object, nothing: str, small: bool = False) -> str:
-    """SVG of `make(*data)`, or of a note that says what is missing if it returns None.
+def drawn(make: Callable[..., Figure | None], *data: object, nothing: str) -> str:
+    """SVG of `make(*data)`, or of a note that says what is missing if it returns None."""
+    with style():
+        return to_svg(make(*data) or empty(nothing))
 
-    With `small`, letters are text in the reader's font and not outlines: a fraction of the size, for many figures.
-    """
-    with style(), mpl.rc_context(AS_TEXT if small else {}):
-        return to_svg(make(*data) or empty(nothing)).replace(*FONTS)
+
+def drawn_small(make: Callable[..., Figure | None], *data: object) -> str:
+    """SVG of `make(*data)` with letters as text in the reader's font: smaller, for many figures. Empty for None."""
+    with style(), mpl.rc_context(AS_TEXT):
+        result = make(*data)
+        return "" if result is None else to_svg(result).replace(*FONTS)
 
 
 def dots(
