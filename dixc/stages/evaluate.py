@@ -78,6 +78,9 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     wall_s = time.perf_counter() - start
     dm = mf.make_rdm1()
     reference = record.mean_field()
+    reference._eri = mf._eri  # of the same molecule: neither integrals nor grid need be made again
+    if hasattr(reference, "grids"):  # Hartree-Fock has none
+        reference.grids = mf.grids
     attributes = {
         "n_heavy": record.n_heavy,
         "converged": bool(mf.converged),
@@ -87,7 +90,7 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
         "e_tot_error_mEh": 1000 * (mf.e_tot - record.e_tot),
         "e_rho_mEh": 1000 * (reference.energy_tot(dm=dm) - record.e_tot),
         "dipole_error_debye": float(np.linalg.norm(mf.dip_moment(unit="Debye", verbose=0) - record.dipole)),
-        "l2_density": _l2_density(record, dm),
+        "l2_density": _l2_density(record, dm, mf.grids),
     }
     arrays = {
         "atomic_numbers": record.atomic_numbers,
@@ -101,9 +104,8 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     return arrays, attributes
 
 
-def _l2_density(record: ReferenceRecord, dm: NDArray) -> float:
-    """sqrt(int (rho - rho_ref)^2) / N_electrons on the reference grid, bohr^-3/2."""
-    points = record.grid()
+def _l2_density(record: ReferenceRecord, dm: NDArray, points) -> float:
+    """sqrt(int (rho - rho_ref)^2) / N_electrons on a PySCF grid, bohr^-3/2."""
     grid = AOGrid(record.mol, points.coords, points.weights, "LDA", max_cache_mb=0)
     difference = grid.density(dm - record.dm)[0]
     return float((grid.points.weights @ difference**2).sqrt()) / record.n_electrons
