@@ -37,7 +37,7 @@ test: python
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python $(INSTALL) -e ".[test]"
 	$(MAKE) lint
-	$(IN_TEST) python -m pytest $(ARGS)
+	$(IN_TEST) python -m pytest -n $(CORES) $(ARGS)
 
 test-slurm:
 	tests/slurm/node.sh install

@@ -248,6 +248,15 @@ def scf(
 
 
 @app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """List functionals: classical, learned, and trained ones."""
+    run_stage("dixc.stages.models", threads, as_json)
+
+
+@app.command()
 def info(
     file: Annotated[Path, typer.Argument(help="Any file that dixc has written.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
@@ -255,15 +264,6 @@ def info(
 ) -> None:
     """Show what a file holds, and which versions made it."""
     run_stage("dixc.stages.info", threads, file, as_json)
-
-
-@app.command()
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-    threads: Threads = None,
-) -> None:
-    """List functionals: classical, learned, and trained ones."""
-    run_stage("dixc.stages.models", threads, as_json)
 
 
 def _load(path: Path) -> Any:

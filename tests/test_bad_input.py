@@ -277,7 +277,7 @@ TABLES: dict[str, list[Case]] = {
         Case(
             "several molecules without names",
             "dixc scf nameless.xyz --xc pbe --basis sto-3g --grid-level 0",
-            "nameless.xyz: frame 1 (line 2): no name=... in the comment line",
+            "nameless.xyz: frame 2 (line 5): no name=... in the comment line",
         ),
         Case(
             "coordinates in bohr",
@@ -482,7 +482,7 @@ TABLES: dict[str, list[Case]] = {
         Case(
             "neither a name nor a file",
             "dixc scf three.xyz --xc pbee --basis sto-3g --grid-level 0",
-            "pbee: neither a functional (lda, pbe, r2scan, b3lyp, xcdiff) nor a model file that exists",
+            "pbee: neither a functional (lda, pbe, r2scan, b3lyp, xcdiff, nnmgga, skala-mgga, egxc, xcdiff-b3lyp) nor a model file that exists",
         ),
         Case(
             "not a model file",
