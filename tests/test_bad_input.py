@@ -482,7 +482,8 @@ TABLES: dict[str, list[Case]] = {
         Case(
             "neither a name nor a file",
             "dixc scf three.xyz --xc pbee --basis sto-3g --grid-level 0",
-            "pbee: neither a functional (lda, pbe, r2scan, b3lyp, xcdiff, nnmgga, skala-mgga, egxc, xcdiff-b3lyp) nor a model file that exists",
+            "pbee: neither a functional (lda, pbe, r2scan, b3lyp, xcdiff, nnmgga, skala-mgga, egxc, "
+            "xcdiff-b3lyp) nor a model file that exists",
         ),
         Case(
             "not a model file",
