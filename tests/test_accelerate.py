@@ -371,7 +371,6 @@ def test_command_line(tmp_path):
         (["--accelerate", "--xc", "pbe"], "--hybrid"),
         (["--hybrid", "b3lyp", "--xc", "pbe"], "--accelerate"),
         (["--hybrid", "nonsense"], "nonsense"),
-        ([], "--xc"),
     ],
 )
 def test_command_line_refusals(tmp_path, arguments, message):

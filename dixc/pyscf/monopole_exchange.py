@@ -1,9 +1,10 @@
 """Exact exchange in the monopole approximation: an exchange response for where a crude one will do.
 
 In symmetrically orthogonalised orbitals the two-electron integrals are replaced by (mn|kl) = d_mn d_kl G_mk, so
-exchange is a product by elements: K[D]_mk = G_mk D_mk. (Zero differential overlap; simplified TDA makes the same step for its
-exchange integrals, S. Grimme, J. Chem. Phys. 138, 244104 (2013).) G_mk = (mm|kk) of the atomic orbitals themselves is
-taken from density-fitted integrals, which hold it as a product of two thin matrices. Cost N^3, without any integral.
+exchange is a product by elements: K[D]_mk = G_mk D_mk. (Zero differential overlap; simplified TDA makes the same step
+for its exchange integrals, S. Grimme, J. Chem. Phys. 138, 244104 (2013).) G_mk = (mm|kk) of the atomic orbitals
+themselves is taken from density-fitted integrals, which hold it as a product of two thin matrices. Cost N^3, without
+any integral.
 """
 
 from __future__ import annotations
