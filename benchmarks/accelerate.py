@@ -9,6 +9,7 @@ One row a molecule and functional, and a last line a functional with medians. `-
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -34,8 +35,7 @@ def measure(reference: Path, functionals: list[str], changes: dict, default_gues
         functional = registry.resolve(name)
         for record in records:
             rows.append(label(functional, name) | accelerate.row(record, functional, SETTINGS, **changes))
-            print(rows[-1], file=sys.stderr, flush=True)
-    return pd.DataFrame(rows, columns=warmstart.COLUMNS)
+    return pd.DataFrame(rows)[[c for c in warmstart.COLUMNS if c not in warmstart.HISTORY]]
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +63,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in arguments.set)}
-    table = measure(arguments.reference, arguments.functionals, changes, not arguments.no_default_guess)
+    with contextlib.redirect_stdout(sys.stderr):  # a line about each SCF
+        table = measure(arguments.reference, arguments.functionals, changes, not arguments.no_default_guess)
     table.to_csv(sys.stdout, index=False, float_format="%.3g")
     summary(table).to_csv(sys.stdout, index=False, float_format="%.3g")
 

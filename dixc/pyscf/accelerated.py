@@ -28,8 +28,7 @@ class Acceleration:
         fit_coulomb: Coulomb matrices of the cheap functional by density fitting.
         rtol: relative residual of the conjugate gradients.
         secants: correct the model's inverse Hessian by the gradients seen.
-        block_share: how much of the mean field's own occupied and virtual Fock blocks goes into the Hessian, for each
-            unit of exact exchange that the cheap functional lacks.
+        exchange: correct the model's Hessian for the exact exchange that the functional lacks.
     """
 
     functional: Functional = field(repr=False)
@@ -37,7 +36,7 @@ class Acceleration:
     fit_coulomb: bool = True
     rtol: float = 3e-2
     secants: bool = True
-    block_share: float = 0.3
+    exchange: bool = True
 
     @property
     def name(self) -> str:
@@ -144,9 +143,9 @@ class Accelerated:
 
     def _converge(self, dm0: NDArray | None, kwargs: dict) -> _Solved:
         """Cheap SCF, hybrid steps, and PySCF's kernel if they fail; sets the results."""
-        acceleration = self.acceleration
-        model = CheapModel(self, acceleration.functional, acceleration.grid_level, acceleration.fit_coulomb)
-        steps = HybridSteps(self, model, acceleration.rtol, acceleration.secants, acceleration.block_share)
+        how = self.acceleration
+        model = CheapModel(self, how.functional, how.grid_level, how.fit_coulomb, how.exchange)
+        steps = HybridSteps(self, model, how.rtol, how.secants)
         if self.chkfile:
             chkfile.save_mol(self.mol, self.chkfile)
         self.pre_kernel({"mf": self, "h1e": steps.hcore, "s1e": steps.overlap})

@@ -79,11 +79,6 @@ def tolerances(mf) -> tuple[float, float]:
     return mf.conv_tol, np.sqrt(mf.conv_tol) if mf.conv_tol_grad is None else mf.conv_tol_grad
 
 
-def _exact_exchange(mf) -> float:
-    """Fraction of exact exchange of a mean field; of its full-range part if there is range separation."""
-    return float(mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[2]) if hasattr(mf, "_numint") else 1.0
-
-
 class HybridSteps:
     """Newton steps for one mean field.
 
@@ -92,7 +87,6 @@ class HybridSteps:
         model: the cheap functional.
         rtol: relative residual of the conjugate gradients.
         secants: correct the model's inverse Hessian by the gradients seen.
-        block_share: see `Acceleration`.
 
     Attributes:
         point: the best point so far.
@@ -101,11 +95,10 @@ class HybridSteps:
         estimate: the model's energy error at `point`, hartree; infinite if not known.
     """
 
-    def __init__(self, mf, model: CheapModel, rtol: float, secants: bool, block_share: float):
+    def __init__(self, mf, model: CheapModel, rtol: float, secants: bool):
         self.mf, self.model, self.rtol = mf, model, rtol
         self.secants = Secants(max_pairs=6 if secants else 0)
         self.hcore, self.overlap = mf.get_hcore(), mf.get_ovlp()
-        self.block_share = block_share * max(0.0, _exact_exchange(mf) - model.functional.exact_exchange)
         self.conv_tol, self.conv_tol_grad = tolerances(mf)
         self.products = self.steps = self.setbacks = 0
         self.estimate, self.radius = np.inf, MAX_ROTATION
@@ -135,7 +128,7 @@ class HybridSteps:
         """
         self.point = start
         while not (converged := self._settled_by_diagonal()):
-            hessian = self._hessian()
+            hessian = self.model.hessian(self.point.orbo, self.point.orbv, self.point.fock)
             self._diagonal = np.maximum(hessian.diagonal(), MIN_DIAGONAL)
             kappa = self._newton(hessian)
             if not np.isfinite(kappa).all():
@@ -147,15 +140,6 @@ class HybridSteps:
                 break
             self._move(kappa, report)
         return converged
-
-    def _hessian(self) -> OrbitalHessian:
-        """The model's Hessian at the point. Where exact exchange is missing, some of the true Fock blocks helps."""
-        point = self.point
-        hessian = self.model.hessian(point.orbo, point.orbv)
-        if self.block_share:
-            hessian.fock_oo += self.block_share * (point.orbo.T @ point.fock @ point.orbo - hessian.fock_oo)
-            hessian.fock_vv += self.block_share * (point.orbv.T @ point.fock @ point.orbv - hessian.fock_vv)
-        return hessian
 
     def _settled_by_diagonal(self) -> bool:
         """The same test with the last preconditioner for H, wide of the mark by a factor: saves a model Hessian."""

@@ -12,6 +12,7 @@ from dixc.functionals.base import Functional
 from dixc.molecules import read_xyz
 from dixc.records import ReferenceRecord
 from dixc.stages.evaluate import count_fock_builds
+from dixc.stages.history import History, log_scf
 
 
 def row(record: ReferenceRecord, functional: Functional, settings: dict, **acceleration) -> dict:
@@ -31,11 +32,12 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, **accel
     if hasattr(mf, "grids"):
         mf.grids.build()
     builds = count_fock_builds(mf)
+    mf.callback = history = History()
     start = time.perf_counter()
     mf = dixc.pyscf.accelerate(mf, xc=functional, **acceleration)
     mf.kernel()
     wall_s = time.perf_counter() - start
-    return {
+    found = {
         "split": record.split,
         "molecule": record.name,
         "n_heavy": record.n_heavy,
@@ -48,6 +50,8 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, **accel
         "wall_total_s": wall_s,
         "e_diff_Eh": float(mf.e_tot - record.e_tot),
     }
+    log_scf(f"{record.name}, accelerated", found, history, "hybrid_fock_builds")
+    return found | history.columns()
 
 
 def run(
