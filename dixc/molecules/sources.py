@@ -16,17 +16,19 @@ import io
 import os
 import tarfile
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from dixc.errors import UserError
 from dixc.molecules import tables
 from dixc.molecules.checks import looks_like_bohr, warn_of_bohr
 from dixc.molecules.entry import Entry, composition
-from dixc.molecules.frames import Frame, Place, frames, frames_of, qm9_name
+from dixc.molecules.exclusions import UNCHARACTERIZED, excluded, is_archive, list_file
+from dixc.molecules.frames import Frame, Place, frames, frames_of
 from dixc.molecules.molecule import Molecule
 from dixc.molecules.xyz import charge_of, molecule_of, named, symbols_of
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 QM9PACK = "qm9pack"
 QM40_FILE = "QM40_xyz.csv"
-UNCHARACTERIZED = "uncharacterized.txt"
 # an xyz file each: Snakemake watches so many one by one, and only the folder's own date if there are more
 MOST_WATCHED = 1000
 
@@ -73,7 +74,7 @@ def _of_path(name: str) -> Iterator[Entry]:
             yield from tables.entries(found) if found.suffix == ".csv" else _xyz_entries(found)
     elif path.suffix.lower() == ".csv":
         yield from tables.entries(path)
-    elif _is_tar(path):
+    elif is_archive(path):
         yield from _archive_entries(path)
     else:
         yield from _xyz_entries(path)
@@ -131,7 +132,10 @@ def _frame_entry(frame: Frame, source: str, load: Callable[[], Molecule]) -> Ent
 
 
 def _xyz_molecule(path: Path, place: Place, name: str) -> Molecule:
-    frame = next(frames(path, place))
+    return _named_molecule(next(frames(path, place)), name)
+
+
+def _named_molecule(frame: Frame, name: str) -> Molecule:
     frame.entries.setdefault("name", name)
     return molecule_of(frame)
 
@@ -139,13 +143,9 @@ def _xyz_molecule(path: Path, place: Place, name: str) -> Molecule:
 # --- archives
 
 
-def _is_tar(path: Path) -> bool:
-    return bool({".tar", ".tgz"} & set(path.suffixes[-2:])) and path.is_file() and tarfile.is_tarfile(path)
-
-
 def _archive_entries(path: Path) -> Iterator[Entry]:
     """Molecules of all xyz files in an archive, unpacked into one temporary file of a few hundred MB for QM9."""
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 (open for as long as a molecule may be loaded from it)
+    unpacked = _Unpacked()
     number = 0
     try:
         with tarfile.open(path) as archive:
@@ -153,15 +153,14 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
                 if not member.isfile() or not member.name.endswith(".xyz") or "/." in f"/{member.name}":
                     continue
                 content, source = archive.extractfile(member).read(), f"{path}: {member.name}"
-                start = unpacked.seek(0, io.SEEK_END)
-                unpacked.write(content)
+                start = unpacked.add(content)
                 number += 1
                 for frame in named(frames_of(io.BytesIO(content), source), member.name):
                     if not frame.is_qm9:
                         molecule_of(frame)
                     place = frame.place._replace(offset=start + frame.place.offset)
                     name = frame.entries["name"]
-                    load = partial(_unpacked_molecule, unpacked, place, source, name)
+                    load = partial(unpacked.molecule, place, source, name)
                     yield _frame_entry(frame, str(path), load)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UserError(f"{path}: a damaged archive ({error})") from None
@@ -169,49 +168,22 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
         raise UserError(f"{path}: no .xyz files in this archive")
 
 
-def _unpacked_molecule(unpacked: BinaryIO, place: Place, source: str, name: str) -> Molecule:
-    frame = next(frames_of(unpacked, source, place))
-    frame.entries.setdefault("name", name)
-    return molecule_of(frame)
+class _Unpacked:
+    """A temporary file, gone when no molecule can be read from it any more."""
 
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open for as long as this object)
+        weakref.finalize(self, self._file.close)
 
-# --- molecules to leave out
+    def add(self, content: bytes) -> int:
+        """Appends a file's content; returns where it starts."""
+        start = self._file.seek(0, io.SEEK_END)
+        self._file.write(content)
+        return start
 
-
-def list_file(file: MoleculeFile) -> Path | None:
-    """The list of molecules to leave out: `exclude`, else uncharacterized.txt in the folder or beside the archive."""
-    if file.exclude is not None:
-        return Path(file.exclude)
-    path = Path(file.path)
-    beside = (path if path.is_dir() else path.parent) / UNCHARACTERIZED
-    return beside if beside.is_file() and (path.is_dir() or _is_tar(path)) else None
-
-
-def excluded(file: MoleculeFile) -> set[str]:
-    """Names of the molecules to leave out.
-
-    A line of the list starts with a name, or with an index of QM9; what else a line has is not read. In QM9's own list,
-    uncharacterized.txt, only lines that start with an index count: it has a head and a foot.
-
-    Raises:
-        UserError: no such list, no text, or nothing in it.
-    """
-    path = list_file(file)
-    if path is None:
-        return set()
-    try:
-        words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.split()]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot read: {getattr(error, 'strerror', None) or 'not a text file'}"
-        ) from None
-    if path.name == UNCHARACTERIZED:
-        words = [word for word in words if word.isdecimal()]
-    if not words:
-        raise UserError(f"{path}: no molecules to leave out in it")
-    return {qm9_name(word) if word.isdecimal() else word for word in words}
+    def molecule(self, place: Place, source: str, name: str) -> Molecule:
+        """The molecule that starts at a place."""
+        return _named_molecule(next(frames_of(self._file, source, place)), name)
 
 
 # --- for the workflow

@@ -99,7 +99,7 @@ def named(found: Iterable[Frame], path: str | os.PathLike[str]) -> Iterator[Fram
     """
     alone = None
     for position, frame in enumerate(found):
-        unnamed = frame if "name" not in frame.entries else alone
+        unnamed = alone or (None if "name" in frame.entries else frame)
         if unnamed is not None:
             if position:
                 raise unnamed.error("no name=... in the comment line", unnamed.line + 1)

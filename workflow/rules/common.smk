@@ -13,12 +13,15 @@ from snakemake.exceptions import WorkflowError
 
 from dixc.config import SPLITS, validate
 from dixc.errors import UserError
+from dixc.molecules import source_files, source_versions
 from dixc.report.terminal import summary_text
 from dixc.resources import LARGEST_UNKNOWN, estimate, sizes
 from dixc.workflow import METHODS, start, upgrade_notice
 
 try:
     CONFIG = validate(config, source=" + ".join(map(str, workflow.configfiles)) or "config")
+    # an error in a function of a rule would drown in Snakemake's own words
+    PACKAGES = source_versions(CONFIG.molecules.files)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -86,6 +89,14 @@ def for_chunk(stage, which):
 def one_of(values):
     """A regular expression for any of the values, and for nothing else."""
     return "|".join(map(re.escape, values)) or "(?!)"
+
+
+def molecule_files(wildcards):
+    """The files to watch: those in a folder or named in a table too, none of an installed package."""
+    try:
+        return source_files(CONFIG.molecules.files)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def is_training_data(wildcards):

@@ -1,22 +1,6 @@
-from dixc.molecules import source_files, source_versions
-
-
-def asked(question):
-    """A function of the rule that asks about the sources of molecules, and turns what is wrong into one line."""
-
-    def answer(wildcards):
-        try:
-            return question(CONFIG.molecules.files)
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
-
-    return answer
-
-
 rule molecules:
     input:
-        # those in a folder or named in a table too; none of an installed package
-        asked(source_files),
+        molecule_files,
     output:
         chunks=[result(f"molecules/{chunk}.xyz") for chunk in chunks()],
         table=result("molecules/molecules.csv"),
@@ -35,6 +19,6 @@ rule molecules:
         method=METHODS["molecules"],
         folder=subpath(output.table, parent=True),
         settings=settings("molecules"),
-        packages=asked(source_versions),
+        packages=PACKAGES,
     shell:
         "dixc molecules --config {params.config} --out {params.folder} --threads {threads} &> {log}"
