@@ -45,6 +45,7 @@ rule warmstart:
         config=result("config.yaml"),
         method=METHODS["warmstart"],
         functional=functional_argument,
+        accelerate=CONFIG.evaluation.warmstart.accelerate,
         settings=settings("reference", "evaluation.scf"),
     shell:
         "dixc warmstart {params.functional} --config {params.config} --reference {input.reference}"
