@@ -1,5 +1,6 @@
 # make results    install into .venv and run the default config to its report
 # make test       install into a fresh .venv-test, then lint and test
+# make test-slurm after `make test`, as root: the tests that need SLURM, on one that is installed from packages if need be
 # make lint       lint only, in .venv-test
 # make clean      remove the environments and what tools leave behind; results stay
 #
@@ -16,11 +17,15 @@ INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 IN_TEST = PATH="$(CURDIR)/.venv-test/bin:$$PATH" OMP_NUM_THREADS=1
 
-.PHONY: results test lint clean python
+.PHONY: results test test-slurm lint clean python
 .DELETE_ON_ERROR:
 
+SNAKEMAKE = $(IN_VENV) snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+# the molecules first: then Snakemake compares the files of molecules by content, and more of them compute only new files
 results: .venv/installed
-	$(IN_VENV) snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS)
+	$(if $(ARGS),,$(SNAKEMAKE) --quiet host rules reason progress --until molecules)
+	$(SNAKEMAKE) $(ARGS)
 
 .venv/installed: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv .venv
@@ -33,6 +38,12 @@ test: python
 	.venv-test/bin/python $(INSTALL) -e ".[test]"
 	$(MAKE) lint
 	$(IN_TEST) python -m pytest $(ARGS)
+
+test-slurm:
+	tests/slurm/node.sh install
+	.venv-test/bin/python $(INSTALL) -e ".[test,slurm]"
+	tests/slurm/node.sh start
+	$(IN_TEST) DIXC_TEST_SLURM=1 python -m pytest -m slurm tests/slurm; code=$$?; tests/slurm/node.sh stop; exit $$code
 
 lint:
 	$(IN_TEST) ruff check .

@@ -25,4 +25,6 @@ rule all:
     default_target: True
     input:
         TABLES,
-        result("report.html"),
+        PAGE,
+        # Snakemake makes a lost file between two others again only if it is asked for
+        PRODUCTS,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def create(name: str, **hyperparameters: Any) -> Functional:
     """A functional of the registry: float64, eval mode, CPU; learned ones have seeded, untrained weights.
 
     Args:
-        name: one of `available()`.
+        name: one of `available()`, or the import path `package.module:Class` of a class of your own.
         **hyperparameters: keywords of that functional.
 
     Raises:
@@ -37,15 +38,16 @@ def create(name: str, **hyperparameters: Any) -> Functional:
     return registry.create(name, **hyperparameters)
 
 
-def load(path: str | PathLike[str]) -> Functional:
+def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     """A trained functional from a model file, its provenance in `.metadata`; runs no code from the file.
 
     Args:
         path: the file, or the name of a model that comes with dixc, such as "xcdiff-b3lyp" (see `dixc models`).
+        classes: import paths of your own, unregistered classes that the file may name.
 
     Raises:
-        UserError: the file is missing, damaged or no model of dixc.
+        UserError: the file is missing, damaged or no model of dixc, or of a class that is not allowed.
     """
     from dixc.functionals import files
 
-    return files.load(path)
+    return files.load(path, classes)

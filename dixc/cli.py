@@ -37,7 +37,8 @@ Threads = Annotated[
 References = Annotated[list[Path], typer.Option("--reference", help="Reference file; may be repeated.")]
 ReferenceFile = Annotated[Path, typer.Option("--reference", help="Reference file of the molecules.")]
 FunctionalArgument = Annotated[
-    str, typer.Argument(help="Name (such as pbe; see `dixc models`), or a model file.")
+    str,
+    typer.Argument(help="Name (see `dixc models`) or import path of a functional, or a model file."),
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
 Seed = Annotated[
@@ -201,8 +202,19 @@ def report(
 def scf(
     molecule: Annotated[Path, typer.Argument(help="Molecule, or several (xyz, angstrom).")],
     xc: Annotated[
-        str, typer.Option("--xc", help="Name (such as pbe; see `dixc models`), or a model file.")
-    ] = "xcdiff-b3lyp",
+        str | None,
+        typer.Option(
+            "--xc",
+            help="Name (see `dixc models`) or import path of a functional, or a model file "
+            "[default: xcdiff-b3lyp; with --accelerate: r2scan].",
+        ),
+    ] = None,
+    hybrid: Annotated[
+        str | None, typer.Option("--hybrid", help="A functional of PySCF (such as b3lyp), or hf, instead.")
+    ] = None,
+    accelerate: Annotated[
+        bool, typer.Option("--accelerate", help="Converge --hybrid in fewer Fock builds by means of --xc.")
+    ] = False,
     basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
     charge: Annotated[
         int | None, typer.Option("--charge", help="Total charge, e [default: the file's, else 0].")
@@ -217,16 +229,19 @@ def scf(
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Run SCF on molecules with a functional."""
-    options = {
-        "basis": basis,
-        "charge": charge,
-        "grid_level": grid_level,
-        "n_states": tddft,
-        "as_json": as_json,
-        "out": out,
-    }
-    run_stage("dixc.stages.scf", threads, molecule, xc, **options)
+    """Run SCF on molecules, with a functional or a hybrid."""
+    options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json, "out": out}
+    if hybrid is None:
+        if accelerate:
+            raise UserError("--accelerate needs --hybrid, the functional to be converged")
+        run_stage("dixc.stages.scf", threads, molecule, xc or "xcdiff-b3lyp", n_states=tddft, **options)
+        return
+    if tddft:
+        raise UserError("--tddft goes with --xc, not with --hybrid")
+    if xc is not None and not accelerate:
+        raise UserError("--hybrid with --xc: add --accelerate, or leave one of them out")
+    model = (xc or "r2scan") if accelerate else None
+    run_stage("dixc.stages.accelerate", threads, molecule, hybrid, model, **options)
 
 
 @app.command()
@@ -236,6 +251,16 @@ def models(
 ) -> None:
     """List functionals: classical, learned, and trained ones."""
     run_stage("dixc.stages.models", threads, as_json)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(help="Any file that dixc has written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Show what a file holds, and which versions made it."""
+    run_stage("dixc.stages.info", threads, file, as_json)
 
 
 def _load(path: Path) -> Any:

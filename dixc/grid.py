@@ -32,6 +32,8 @@ class AOGrid:
         xctype: "LDA", "GGA" or "MGGA": decides which orbital derivatives and which rows exist.
         max_cache_mb: orbitals are kept between calls if they need less than this, else evaluated again.
         device: torch device of all grid arrays.
+        dtype: of orbitals and all work on them; float32 halves time and memory and leaves about six digits. Rows and
+            matrices are float64 either way.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class AOGrid:
         xctype: str = "MGGA",
         max_cache_mb: float = 2000.0,
         device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float64,
     ):
-        self.mol, self.xctype, self.device = mol, xctype, torch.device(device)
+        self.mol, self.xctype, self.device, self.dtype = mol, xctype, torch.device(device), dtype
         self.nvar = NVAR[xctype]
         self.coords = np.asarray(coords)
         self.n_points = len(self.coords)
@@ -54,7 +57,7 @@ class AOGrid:
             torch.as_tensor(mol.atom_charges(), dtype=torch.float64, device=self.device),
         )
         n_comp = 1 if xctype == "LDA" else 4
-        self._keep = n_comp * mol.nao * self.n_points * 8e-6 <= max_cache_mb
+        self._keep = n_comp * mol.nao * self.n_points * dtype.itemsize * 1e-6 <= max_cache_mb
         self._cache: list[Tensor] = []
 
     def _evaluate(self, points: slice) -> Tensor:
@@ -64,7 +67,8 @@ class AOGrid:
         else:
             ao = self.mol.eval_gto(f"GTOval_{kind}_deriv1", self.coords[points])
         # PySCF returns a transposed view of (component, orbital, point), the layout that is wanted here
-        return torch.from_numpy(np.ascontiguousarray(ao.transpose(0, 2, 1))).to(self.device)
+        rows = torch.from_numpy(ao.transpose(0, 2, 1))
+        return rows.contiguous().to(self.device, self.dtype)
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of points with their orbitals (1 or 4, nao, n_block): value, then x, y, z derivatives."""
@@ -79,13 +83,16 @@ class AOGrid:
             yield points, ao
 
     def tensor(self, array: NDArray | Tensor) -> Tensor:
-        """A float64 tensor on the grid's device."""
-        return torch.as_tensor(array, dtype=torch.float64, device=self.device)
+        """A tensor of the grid's precision, on its device."""
+        return torch.as_tensor(array, dtype=self.dtype, device=self.device)
+
+    def _rows(self, batch: tuple[int, ...]) -> Tensor:
+        return torch.empty(*batch, self.nvar, self.n_points, dtype=torch.float64, device=self.device)
 
     def density(self, dm: NDArray | Tensor) -> Tensor:
         """Density rows (..., nvar, N) of symmetric density matrices (..., nao, nao)."""
         dm = self.tensor(dm)
-        rho = dm.new_empty(*dm.shape[:-2], self.nvar, self.n_points)
+        rho = self._rows(dm.shape[:-2])
         for points, ao in self.blocks():
             half = dm @ ao[0]
             rho[..., 0, points] = (half * ao[0]).sum(-2)
@@ -103,11 +110,15 @@ class AOGrid:
         same = left is right
         left, right = self.tensor(left), self.tensor(right)
         batch, m = left.shape[:-2], left.shape[-1]
-        columns = left.reshape(-1, *left.shape[-2:]).transpose(0, 1).reshape(left.shape[-2], -1)
-        rho = left.new_empty(*batch, self.nvar, self.n_points)
+        columns = (
+            left.reshape(batch.numel(), *left.shape[-2:])
+            .transpose(0, 1)
+            .reshape(left.shape[-2], batch.numel() * m)
+        )
+        rho = self._rows(batch)
         for points, ao in self.blocks():
             phi_r = right.T @ ao
-            phi_l = phi_r if same else (columns.T @ ao).reshape(ao.shape[0], *batch, m, -1)
+            phi_l = phi_r if same else (columns.T @ ao).reshape(ao.shape[0], *batch, m, ao.shape[-1])
             rho[..., 0, points] = 2 * (phi_l[0] * phi_r[0]).sum(-2)
             for k in range(1, min(self.nvar, 4)):
                 rho[..., k, points] = 2 * (phi_l[k] * phi_r[0] + phi_l[0] * phi_r[k]).sum(-2)
@@ -119,7 +130,7 @@ class AOGrid:
         """Symmetric matrices V (..., nao, nao), hartree, with Tr(V D) = sum_g v . rho[D]; v (..., nvar, N)."""
         matrix = v.new_zeros(*v.shape[:-2], self.mol.nao, self.mol.nao)
         for points, ao in self.blocks():
-            vb = v[..., points]
+            vb = v[..., points].to(self.dtype)
             half = 0.5 * vb[..., 0:1, :] * ao[0]
             for k in range(1, min(self.nvar, 4)):
                 half += vb[..., k : k + 1, :] * ao[k]
@@ -134,7 +145,7 @@ class AOGrid:
         orbitals = self.tensor(orbitals)
         result = v.new_zeros(*v.shape[:-2], *orbitals.shape)
         for points, ao in self.blocks():
-            vb = v[..., points]
+            vb = v[..., points].to(self.dtype)
             phi = orbitals.T @ ao
             value = vb[..., 0:1, :] * phi[0]
             for k in range(1, min(self.nvar, 4)):

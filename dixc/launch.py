@@ -6,17 +6,20 @@ import errno
 import importlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from dixc.errors import UserError
+from dixc.errors import DixcWarning, UserError
 
 # operating-system errors that a user can cause and mend; others are bugs and keep their traceback
 USER_ERRNOS = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR,
-    errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG,
+    errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG,
 }  # fmt: skip
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -26,7 +29,10 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with one_line_warnings():
+                result = super().invoke(ctx)
+            sys.stdout.flush()  # a full disk behind it must not wait for the interpreter's end
+            return result
         except KeyboardInterrupt:
             typer.echo("dixc: interrupted", err=True)
             raise typer.Exit(130) from None
@@ -35,9 +41,27 @@ class CommandGroup(TyperGroup):
         except OSError as error:
             if error.errno not in USER_ERRNOS:
                 raise
-            message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+            where = f"{error.filename}: " if error.filename else ""
+            message = f"{where}{error.strerror}{'' if where else ' (is it standard output?)'}"
         typer.echo(f"dixc: error: {message}", err=True)
         raise typer.Exit(2)
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Shows dixc's own warnings as one line on stderr; those of others as Python does."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, DixcWarning):
+                typer.echo(f"dixc: warning: {' '.join(str(message).split())}", err=True)
+            else:
+                others(message, category, *where, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", DixcWarning)
+        yield
 
 
 def run_stage(module: str, threads: int | None, *args: Any, function: str = "run", **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, and hashes of inputs.
+"""Where a result comes from: versions, commit, and hashes of settings and inputs.
 
 Versions are read from package metadata: collecting them imports nothing heavy.
 """
@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def collect() -> dict[str, Any]:
 
     Returns:
         dixc, commit ("unknown" outside a git checkout), dirty (tracked files differ from the commit; None if
-        unknown), python, pyscf, torch, numpy, h5py, libxc ("unknown" before PySCF is imported), platform,
-        threads.
+        unknown), python, pyscf, torch, numpy, h5py, libxc ("unknown" before PySCF is imported), environment
+        (hash of the names and versions of all installed packages), platform, threads.
     """
     commit, dirty = _commit(Path(__file__).resolve().parents[1])
     return {
@@ -43,9 +44,57 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "libxc": _libxc_version(),
+        "environment": hash_of(installed()),
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": _threads(),
     }
+
+
+def origin(
+    config: Any = None, molecules: str | None = None, **inputs: str | os.PathLike[str] | None
+) -> dict[str, Any]:
+    """What a file was made from, to stand in its provenance beside the versions.
+
+    Args:
+        config: the run's `Config`; its hash over all settings is kept.
+        molecules: hash of the molecules that went in.
+        **inputs: files by their role (None: not there); name and SHA-256 are kept.
+
+    Raises:
+        UserError: an input cannot be read.
+    """
+    found: dict[str, Any] = {}
+    if config is not None:
+        found["config"] = hash_of(config.model_dump(mode="json"))
+    if molecules:
+        found["molecules"] = molecules
+    given = {role: Path(path) for role, path in inputs.items() if path is not None}
+    if given:
+        found["inputs"] = {
+            role: {"file": path.name, "sha256": file_hash(path)} for role, path in given.items()
+        }
+    return found
+
+
+def short(digest: str) -> str:
+    """The first 16 of a digest's hex digits, which is how hashes are shown."""
+    return digest[:16]
+
+
+def combined(hashes: Iterable[str]) -> str:
+    """One hash for several: the hash itself if they are all the same one, "" for none."""
+    distinct = sorted({value for value in hashes if value})
+    return hash_of(distinct) if len(distinct) > 1 else "".join(distinct)
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Versions of all installed packages by name: the exact environment."""
+    found = {}
+    for distribution in importlib.metadata.distributions():
+        if distribution.metadata["Name"]:
+            found[distribution.metadata["Name"].lower().replace("_", "-")] = distribution.version
+    return dict(sorted(found.items()))
 
 
 def hash_of(obj: Any) -> str:

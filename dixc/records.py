@@ -8,6 +8,7 @@ Units: hartree, bohr, debye. Names of fields and HDF5 datasets are the same.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dixc.store import open_chunk
+from dixc import provenance
+from dixc.method import is_hartree_fock
+from dixc.store import decoding, molecules_hash, open_chunk
 
 # names of datasets and their units
 UNITS = {
@@ -105,7 +108,7 @@ def reference_mean_field(mol, settings: dict):
     """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning."""
     from pyscf import dft, scf
 
-    if settings["functional"].lower() == "hf":
+    if is_hartree_fock(settings["functional"]):
         mf = scf.RHF(mol)
     else:
         mf = dft.RKS(mol, xc=settings["functional"])
@@ -117,8 +120,13 @@ def reference_mean_field(mol, settings: dict):
 
 
 def record_from_group(group, settings: dict) -> ReferenceRecord:
-    """A record from a molecule's group of a reference chunk."""
+    """A record from a molecule's group of a reference chunk.
+
+    Raises:
+        ValueError, KeyError: arrays that are missing, do not fit each other, or hold what is no number.
+    """
     arrays = {key: np.array(group[key]) for key in UNITS if key != "energies"}
+    _check(arrays)
     attributes = group.attrs
     return ReferenceRecord(
         name=str(attributes["name"]),
@@ -130,9 +138,34 @@ def record_from_group(group, settings: dict) -> ReferenceRecord:
     )
 
 
+def _check(arrays: dict[str, NDArray]) -> None:
+    """Refuses arrays that cannot be one molecule's, however well the file that holds them was sealed."""
+    natm, (nao, nmo) = len(arrays["atomic_numbers"]), arrays["mo_coeff"].shape
+    shapes = {
+        "atomic_numbers": (natm,), "coords": (natm, 3), "mo_coeff": (nao, nmo), "mo_occ": (nmo,),
+        "mo_energy": (nmo,), "dm": (nao, nao), "dipole": (3,),
+    }  # fmt: skip
+    for key, shape in shapes.items():
+        if arrays[key].shape != shape or not np.isfinite(arrays[key]).all():
+            raise ValueError(f"{key} of shape {arrays[key].shape}, where finite numbers {shape} belong")
+
+
+def elements(records: Iterable[ReferenceRecord]) -> list[str]:
+    """Symbols of the elements in some molecules, by atomic number."""
+    from ase.data import chemical_symbols
+
+    numbers = {int(z) for record in records for z in record.atomic_numbers}
+    return [chemical_symbols[z] for z in sorted(numbers)]
+
+
+def training_origin(config, references: list[Path]) -> dict:
+    """What a model is made from, for its provenance: hashes of the config and of all training molecules."""
+    return provenance.origin(config, provenance.combined(molecules_hash(path) for path in references))
+
+
 def read_records(path: Path) -> list[ReferenceRecord]:
     """All molecules of a reference chunk whose SCF converged, in the order of the chunk."""
-    with open_chunk(path, stage="reference") as chunk:
+    with open_chunk(path, stage="reference") as chunk, decoding(path):
         settings = json.loads(chunk.attrs["settings"])
         return [record_from_group(g, settings) for g in chunk.values() if g.attrs["status"] == "ok"]
 
@@ -140,6 +173,6 @@ def read_records(path: Path) -> list[ReferenceRecord]:
 def read_failures(path: Path) -> dict[str, dict]:
     """The molecules of a reference chunk that failed: split, n_heavy and reason by name."""
     wanted = ("split", "n_heavy", "reason")
-    with open_chunk(path, stage="reference") as chunk:
+    with open_chunk(path, stage="reference") as chunk, decoding(path):
         failed = {name: group for name, group in chunk.items() if group.attrs["status"] != "ok"}
         return {name: {key: group.attrs[key] for key in wanted} for name, group in failed.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ def xc_response(expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:
 
 def occupied_response(
     orbo: NDArray,
-    get_jk: Callable,
+    get_jk: Callable | None,
     exact_exchange: float = 0.0,
     grid: AOGrid | None = None,
     kernel_product: KernelProduct | None = None,
@@ -37,19 +38,19 @@ def occupied_response(
 
     Args:
         orbo: occupied orbitals (nao, nocc).
-        get_jk: Coulomb and exchange builder, called as `get_jk(dm=, hermi=, with_k=)`.
+        get_jk: Coulomb and exchange builder, called as `get_jk(dm=, hermi=, with_k=)`; None leaves both out.
         exact_exchange: fraction of exact exchange.
         grid, kernel_product: the XC part; none for Hartree-Fock.
     """
 
     def response(left: NDArray) -> NDArray:
-        half = left @ orbo.T
-        vj, vk = get_jk(dm=half + half.transpose(0, 2, 1), hermi=1, with_k=exact_exchange != 0)
-        change = (vj - 0.5 * exact_exchange * vk if exact_exchange else vj) @ orbo
+        change = np.zeros(left.shape)
+        if get_jk is not None:
+            half = left @ orbo.T
+            vj, vk = get_jk(dm=half + half.transpose(0, 2, 1), hermi=1, with_k=exact_exchange != 0)
+            change += (vj - 0.5 * exact_exchange * vk if exact_exchange else vj) @ orbo
         if grid is not None:
-            change = change + grid.potential_on_orbitals(
-                kernel_product(grid.density_of_pairs(left, orbo)), orbo
-            )
+            change += grid.potential_on_orbitals(kernel_product(grid.density_of_pairs(left, orbo)), orbo)
         return change
 
     return response

@@ -7,14 +7,16 @@ A functional is an energy E(x) of density invariants x (`dixc.functionals.base`)
 and autograd is only asked for e1 and for products with e2. Densities of either spin case are (..., ns, nvar, N) with
 ns = 1 (total density of a closed shell) or 2; all derivatives carry the quadrature weights.
 
-Pointwise functionals have an e2 that is a small matrix at each point: it is computed once and kept. Any other
-functional gets its products by forward-over-reverse differentiation. Both are used through `XCExpansion`.
+Pointwise functionals have an e2 that is a small matrix at each point: it is computed once and kept. Of any other
+functional the graph of e1 is kept, and a product is the derivative of <e1, dx> (e2 is symmetric): less than half the
+time of differentiating forward over reverse anew for each product. Both are used through `XCExpansion`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,7 +54,8 @@ def invariants_jvp(rho: Tensor, drho: Tensor) -> Tensor:
 def invariants_curvature(drho: Tensor, cotangent: Tensor) -> Tensor:
     """x''(drho, .)^T cotangent, (..., ns, nvar, N): the part of x'^T cotangent that changes with rho (sigma rows)."""
     ns, nvar = drho.shape[-3], drho.shape[-2]
-    batch = torch.broadcast_shapes(drho.shape[:-3], cotangent.shape[:-2])
+    # torch.broadcast_shapes would import sympy, two seconds of every process
+    batch = np.broadcast_shapes(drho.shape[:-3], cotangent.shape[:-2])
     out = cotangent.new_zeros(*batch, ns, nvar, drho.shape[-1])
     if nvar > 1:
         for row, (s, t) in enumerate(_spin_pairs(ns), start=ns):
@@ -101,6 +104,7 @@ class XCExpansion:
         self._e1 = self.x.new_zeros(rows, n_points)
         cached = order == 2 and functional.pointwise
         self._e2 = self.x.new_zeros(rows, rows, n_points) if cached else None
+        self._slope: tuple[Tensor, Tensor] | None = None
         for points in _slices(functional, n_points):
             self._expand(points, order)
         if order >= 1:
@@ -113,9 +117,10 @@ class XCExpansion:
         self.energy += energy.item()
         if order == 0:
             return
-        (e1,) = torch.autograd.grad(energy, x, create_graph=self._e2 is not None)
+        (e1,) = torch.autograd.grad(energy, x, create_graph=order == 2)
         self._e1[:, points] = e1.detach()
         if self._e2 is None:
+            self._slope = (x, e1) if order == 2 else None
             return
         for i in range(len(x)):
             if not e1.requires_grad:  # linear in x: no second derivative
@@ -126,8 +131,8 @@ class XCExpansion:
     def _e2_product(self, dx: Tensor) -> Tensor:
         if self._e2 is not None:
             return torch.einsum("ijg,...jg->...ig", self._e2, dx)
-        slope = torch.func.grad(lambda x: self.functional(x, self.grid))
-        flat = [torch.func.jvp(slope, (self.x,), (d,))[1] for d in dx.reshape(-1, *self.x.shape)]
+        x, e1 = self._slope
+        flat = [torch.autograd.grad(e1, x, d, retain_graph=True)[0] for d in dx.reshape(-1, *x.shape)]
         return torch.stack(flat).reshape(dx.shape)
 
     def product(self, drho: Tensor) -> Tensor:
@@ -179,6 +184,9 @@ def backward_contracted(
             if pairs is not None:
                 for left, right in zip(pairs[0][:, :, points], pairs[1][:, :, points], strict=True):
                     (row,) = torch.autograd.grad((e1 * right).sum(), part, create_graph=True)
-                    total = total + (left * row).sum()
+                    if functional.pointwise:
+                        total = total + (left * row).sum()
+                    else:  # one graph at a time: all pairs' together are K times the memory
+                        (left * row).sum().backward(retain_graph=True)
         if total.requires_grad:
             total.backward()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 REFERENCE = {
@@ -65,3 +67,27 @@ def reference_record(name: str, split: str = "train", **changes):
 def water():
     """Reference record of water and its derivatives."""
     return reference_record("water")
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Path:
+    """Folder in which the workflow has run on a miniature config, mini.yaml; tests leave it as it is."""
+    from miniature import MINIATURE, prepare, snakemake
+
+    folder = tmp_path_factory.mktemp("miniature")
+    prepare(folder, MINIATURE)
+    done = snakemake(folder, "--cores", "2", "--configfile", "mini.yaml")
+    assert done.returncode == 0, done.stdout[-6000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A workflow with a fake `dixc` that has run; tests change its config, put it back, and look at dry runs only."""
+    from fake_workflow import Workflow
+
+    workflow = Workflow(tmp_path_factory.mktemp("finished"))
+    done = workflow.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert "the report is results/tiny/report.html" in done.stdout
+    return workflow

@@ -27,7 +27,7 @@ STAGES = [
     "tables",
     "report",
 ]
-COMMANDS = [*STAGES, "scf", "models"]
+COMMANDS = [*STAGES, "scf", "models", "info"]
 runner = CliRunner()
 
 

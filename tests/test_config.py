@@ -97,6 +97,11 @@ def test_every_key_is_described():
         ("models", [{"name": "x"}, {"name": "x"}], "models has 'x' more than once"),
         ("evaluation.tddft.n_states", 9, "evaluation.tddft.n_states is 9, more than derivatives.n_states"),
         ("molecules.train", {"count": 1}, "molecules.train.max_heavy: missing"),
+        (
+            "molecules.train",
+            {"count": 10**30, "max_heavy": 1},
+            "molecules.train: 1000000000000000000000000000000 molecules make more than 100000 files of",
+        ),
         ("molecules.train", 3, "molecules.train: must be a mapping of keys to values, not 3"),
         ("molecules.test", {}, "molecules.test: give either names or count"),
         ("molecules.test", {"count": 1}, "molecules.test: count needs min_heavy and max_heavy"),

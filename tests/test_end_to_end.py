@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,44 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[1]
-MINIATURE = {
-    "run": "miniature",
-    "molecules": {
-        "files": [str(ROOT / "config/molecules/qm9_heavy1-4.xyz")],
-        "train": {"count": 2, "min_heavy": 1, "max_heavy": 1},
-        "validation": {"count": 1, "min_heavy": 1, "max_heavy": 1},
-        "test": {"names": ["dsgdb9nsd_000007"]},
-    },
-    "reference": {"grid_level": 0, "basis": "6-31g"},
-    "derivatives": {"n_states": 3},
-    "prefit": {"steps": 20, "points": 1000},
-    "training": {"steps": 6, "validate_every": 3, "checkpoint_every": 2, "grid_level": 0},
-    "evaluation": {"baselines": ["pbe"], "tddft": {"n_states": 2}},
-}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
+@pytest.fixture
+def run(miniature) -> Path:
     """The folder of a finished miniature run."""
-    folder = tmp_path_factory.mktemp("run")
-    for name in ("Snakefile", "workflow", "profiles"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    (folder / "mini.yaml").write_text(yaml.safe_dump(MINIATURE))
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "mini.yaml"],
-        cwd=folder,
-        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder / "results" / "miniature"
+    return miniature / "results" / "miniature"
 
 
 def table(run: Path, name: str) -> pd.DataFrame:
@@ -79,6 +45,9 @@ def test_warm_start_table(run):
     assert (rows.e_diff_Eh.abs() < 1e-7).all(), "every guess ends in the same solution"
     assert (warm.cheap_fock_builds > 3).all()
     assert (warm.wall_total_s > warm.wall_s).all()
+    accelerated = rows[rows.guess == "accelerate"]
+    assert len(accelerated) == 4
+    assert (accelerated.hybrid_fock_builds < warm.hybrid_fock_builds.min()).all()
 
 
 def test_tddft_table(run):

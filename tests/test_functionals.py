@@ -269,6 +269,7 @@ def test_registry():
         functional = dixc.create(name)
         assert not functional.training
         assert registry.name_of(functional) == name
+        assert functional.source
         assert all(p.dtype == torch.float64 and p.device.type == "cpu" for p in functional.parameters())
     assert dixc.create("b3lyp").exact_exchange == 0.2
     assert registry.resolve("pbe").xctype == "GGA"

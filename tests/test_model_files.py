@@ -1,6 +1,8 @@
 """Model files: round trip, refusals, and that loading runs no code."""
 
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -109,7 +111,7 @@ def test_interrupted_save_leaves_the_old_file(path, model, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(UserError, match="cannot write the model file: No space left on device"):
+    with pytest.raises(UserError, match=r"model\.pt: cannot write: No space left on device"):
         files.save(model, path, {})
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["model.pt"]
@@ -202,3 +204,49 @@ def test_loading_runs_no_code(tmp_path, path):
 def test_own_class_is_required(tmp_path):
     with pytest.raises(UserError, match="Linear is not a functional of the registry"):
         files.save(torch.nn.Linear(1, 1), tmp_path / "m.pt", {})
+
+
+FULL = """
+import resource, sys
+from dixc.errors import UserError
+from dixc.functionals import files, registry
+for limit in (15_000, 100):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        files.save(registry.create("xcdiff"), sys.argv[1], {})
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_full_disk_leaves_the_old_file(path):
+    before = path.read_bytes()
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == 2 * f"{path}: cannot write: File too large\n"
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"state": {"a": torch.zeros(1).expand(10**12)}}, "weights a claim to be larger than what is stored"),
+        ({"hyperparameters": {"n_hidden": 10**9}}, "weights do not fit hyperparameter n_hidden = 1000000000"),
+        ({"hyperparameters": {"n_hidden": 64, "n_layers": 64}}, "weights do not fit"),
+        ({"hyperparameters": {"seed": torch.ones(2)}}, "cannot hold a value of type Tensor"),
+        ({"metadata": {"seed": "../../x"}}, "metadata.seed is not what dixc writes there"),
+    ],
+)
+def test_content_that_would_cost_or_mislead_is_refused_before_it_is_used(path, changes, message):
+    rewrite(path, **changes)
+    assert message in refused(path)
+
+
+def test_compressed_files_are_refused_unread(path):
+    with zipfile.ZipFile(path) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            target.writestr(name, content)
+    assert "compressed" in refused(path)

@@ -236,15 +236,16 @@ def test_prepare_writes_chunks_and_table(tmp_path, shipped, capsys):
     chunks = [c for split in ("train", "validation", "test") for c in settings.chunks(split)]
     assert chunks == ["train-000", "train-001", "train-002", "validation-000", "test-000"]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [f"{c}.xyz" for c in chunks] + ["molecules.csv"]
+        [f"{c}.xyz" for c in chunks] + ["molecules.csv", "provenance.json"]
     )
     read = [(m, chunk) for chunk in chunks for m in read_xyz(tmp_path / f"{chunk}.xyz")]
     assert [(m.name, chunk, m.split) for m, chunk in read] == [
         (r["name"], r["chunk"], r["split"]) for r in rows
     ]
     assert len({r["name"] for r in rows}) == 11
-    sizes = [(int(r["n_heavy"]), r["name"]) for r in rows if r["split"] == "train"]
-    assert sizes == sorted(sizes)
+    for chunk in chunks:
+        sizes = [(int(r["n_heavy"]), r["name"]) for r in rows if r["chunk"] == chunk]
+        assert sizes == sorted(sizes)
     assert rows[-1]["source"] == str(shipped[1])
     first = read[0][0]
     assert (rows[0]["formula"], rows[0]["n_electrons"], rows[0]["smiles"]) == (
@@ -263,6 +264,14 @@ def test_draws_follow_the_seed_and_grow_with_the_count(tmp_path, shipped):
     assert chosen("c", "train", train=(10, 1, 4), seed=1) != few
     assert chosen("d", "train", train=(20, 1, 4)) > few
     assert (tmp_path / "a" / "train-000.xyz").read_bytes() == (tmp_path / "b" / "train-000.xyz").read_bytes()
+
+
+def test_more_molecules_leave_full_files_as_they_are(tmp_path, shipped):
+    prepare(config(shipped, train=(7, 1, 4), chunk_size=3), tmp_path / "few")
+    prepare(config(shipped, train=(13, 1, 4), chunk_size=3), tmp_path / "more")
+    few, more = ({p.name: p.read_bytes() for p in (tmp_path / f).glob("*.xyz")} for f in ("few", "more"))
+    assert sorted(more.keys() - few.keys()) == ["train-003.xyz", "train-004.xyz"]
+    assert [name for name in few if few[name] != more[name]] == ["train-002.xyz"], "it had one molecule only"
 
 
 def test_all_molecules_can_be_used_once(tmp_path, shipped):

@@ -9,7 +9,8 @@ import pytest
 from dixc.errors import UserError
 from dixc.report.metrics import BY_NAME, METRICS, samples, summarise
 from dixc.stages import tables
-from dixc.stages.tables import COLUMNS, as_types, element_counts, fit_elements, fitted_errors
+from dixc.stages.element_fit import element_counts, fit_elements, fitted_errors
+from dixc.stages.tables import COLUMNS, as_types
 from dixc.store import ChunkWriter
 
 # molecule: atomic numbers and split; hydrogen fluoride's F is in no training molecule
@@ -136,7 +137,7 @@ def test_run_merges_chunks(tmp_path):
     states = part(tmp_path / "t.csv", "tddft", [state_row(2, "ethanol", 1, 0.1)])
     tables.run(None, chunks, [warm], [states], tmp_path / "tables")
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
-        "convergence.csv", "scf.csv", "spectra.csv", "summary.csv", "tddft.csv", "warmstart.csv",
+        "convergence.csv", "provenance.json", "scf.csv", "spectra.csv", "summary.csv", "tddft.csv", "warmstart.csv",
     ]  # fmt: skip
     scf = pd.read_csv(tmp_path / "tables" / "scf.csv")
     assert list(scf) == COLUMNS["scf"]

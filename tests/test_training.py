@@ -163,9 +163,10 @@ def test_broken_checkpoint_is_named(data, tmp_path):
         trainer(data, tmp_path, "base").run()
 
 
-def test_mixed_precision_gradient_is_that_of_double(molecule):
+def test_mixed_precision_gradient_is_that_of_double(water):
     gradients = {}
     for dtype in (torch.float32, torch.float64):
+        molecule = TrainingMolecule(*water, grid_level=0, hessian_grid_level=0, dtype=dtype)
         functional = create("xcdiff", n_hidden=6, n_layers=2, seed=3).to(dtype)
         for term in ("density", "gradient", "hessian"):
             options = settings(density={"weight": 1e3, "scf_conv_tol_grad": 1e-5, "cg_tol": 1e-6})

@@ -11,7 +11,9 @@ Split = Literal["train", "validation", "test"]
 GridLevel = Annotated[int, Field(ge=0, le=9)]
 # names end up in paths and in wildcards of the workflow: nothing that leaves the folder or matches too much
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-FunctionalName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+_REGISTERED, _WORD = "[A-Za-z0-9][A-Za-z0-9_-]*", "[A-Za-z_][A-Za-z0-9_]*"
+# a registered name, or the import path of a class, package.module:Class
+FunctionalName = Annotated[str, Field(pattern=rf"^({_REGISTERED}|{_WORD}(\.{_WORD})*:{_WORD})$")]
 
 
 class Section(BaseModel):

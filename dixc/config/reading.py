@@ -13,11 +13,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from dixc import __version__
 from dixc.config.root import Config
 from dixc.errors import UserError
 
 # YAML 1.1 takes 1e-9 (no dot) for text; a user means a number
 SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+MAX_DEPTH = 30
+MAX_VALUES = 1_000_000
 TYPE_MESSAGES = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -66,7 +69,10 @@ def load(path: str | os.PathLike[str]) -> Config:
         ) from None
     try:
         data = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UserError(f"{path}: not a config file: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
+        # YAML's own types (dates, numbers, binary) let through what Python's constructors raise
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f"line {mark.line + 1}: "
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -85,7 +91,10 @@ def validate(data: Any, source: str = "config") -> Config:
         UserError: one line with the first thing that is wrong (misspelt keys before wrong values).
     """
     if not isinstance(data, Mapping):
-        raise UserError(f"{source}: must be a mapping of keys to values, found {type(data).__name__}")
+        raise UserError(
+            f"{source}: must be a mapping of keys to values, found {'nothing' if data is None else type(data).__name__}"
+        )
+    _require_reasonable(data, source)
     try:
         return Config.model_validate(_numbers(dict(data)))
     except ValidationError as error:
@@ -103,7 +112,8 @@ def write(config: Config, path: str | os.PathLike[str]) -> bool:
         True if the file was written.
     """
     path = Path(path)
-    text = yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, width=110)
+    text = f"# all settings of the run, written by dixc {__version__}\n"
+    text += yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, width=110)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +124,24 @@ def write(config: Config, path: str | os.PathLike[str]) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+def _require_reasonable(data: Any, source: str) -> None:
+    """Refuses values that refer to themselves, or that a few lines of YAML blow up to more than memory holds."""
+    waiting, count = [(data, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise UserError(
+                f"{source}: nested too deeply (more than {MAX_DEPTH} levels; an alias of itself?)"
+            )
+        if count > MAX_VALUES:
+            raise UserError(f"{source}: more than {MAX_VALUES} values (aliases of aliases?)")
+        if isinstance(value, Mapping):
+            waiting += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, list):
+            waiting += [(item, depth + 1) for item in value]
 
 
 def _numbers(value: Any) -> Any:

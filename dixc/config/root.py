@@ -13,6 +13,7 @@ from dixc.errors import UserError
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NO_LOSS = "none"
+MAX_CHUNKS = 100_000  # each is a handful of jobs
 
 
 class FunctionalId(NamedTuple):
@@ -56,6 +57,12 @@ class Config(Section):
         require_unique([model.name for model in self.models], "models")
         if not self.functionals():
             raise ValueError("nothing to evaluate: models and evaluation.baselines are both empty")
+        for split, size in self._sizes().items():
+            if size > MAX_CHUNKS * self.molecules.chunk_size:
+                raise ValueError(
+                    f"molecules.{split}: {size} molecules make more than {MAX_CHUNKS} files of "
+                    f"{self.molecules.chunk_size}; raise molecules.chunk_size"
+                )
         compared, known = self.evaluation.tddft.n_states, self.derivatives.n_states
         if compared > known:
             raise ValueError(
@@ -63,17 +70,17 @@ class Config(Section):
             )
         return self
 
+    def _sizes(self) -> dict[str, int]:
+        chosen = self.molecules
+        return {"train": chosen.train.count, "validation": chosen.validation.count, "test": chosen.test.size}
+
     def chunks(self, split: str) -> list[str]:
         """Names of the files of a split, such as "train-000".
 
         Raises:
             UserError: no such split.
         """
-        sizes = {
-            "train": self.molecules.train.count,
-            "validation": self.molecules.validation.count,
-            "test": self.molecules.test.size,
-        }
+        sizes = self._sizes()
         if split not in sizes:
             raise UserError(f"no split {split!r}; there are {', '.join(SPLITS)}")
         n_chunks = -(-sizes[split] // self.molecules.chunk_size)
@@ -91,6 +98,10 @@ class Config(Section):
     def functionals(self) -> list[str]:
         """Ids of all functionals to evaluate, baselines first."""
         return [*self.evaluation.baselines, *self.trained()]
+
+    def classes(self) -> list[str]:
+        """Names of the models: the classes that model files of this run may hold."""
+        return [model.name for model in self.models]
 
     def parse(self, functional: str) -> FunctionalId:
         """Model, loss and seed of a functional's id.

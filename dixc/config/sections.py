@@ -6,11 +6,21 @@ The JSON schema and the table of keys in config/README.md are generated from the
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from dixc.config.base import FunctionalName, GridLevel, Section, Split, require_unique
+from dixc.elements import NUMBERS, symbol_of
 
 
 class SizeSelection(Section):
@@ -66,11 +76,52 @@ class NamedOrSizeSelection(Section):
         return self.count if self.names is None else len(self.names)
 
 
+class MoleculeFile(Section):
+    """A source of molecules: a path alone, or a mapping with options."""
+
+    path: str = Field(
+        min_length=1,
+        description="xyz file, folder, CSV table or archive to choose from, or the word qm9pack (see Molecules above); "
+        "paths from the working folder. Without options, the path may stand alone in the list",
+    )
+    charge: int | None = Field(
+        default=None, description="total charge of all its molecules, e; overrules what the file says"
+    )
+    exclude: str | None = Field(
+        default=None,
+        min_length=1,
+        description="list of molecules to leave out, a name or QM9 index a line; uncharacterized.txt in the folder or "
+        "beside the archive is found by itself",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, handler: SerializerFunctionWrapHandler) -> Any:
+        options = {key: value for key, value in handler(self).items() if value is not None}
+        return options["path"] if options.keys() == {"path"} else options
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        mapping = handler.resolve_ref_schema(handler(schema))
+        path = {"type": "string", "minLength": 1, "description": mapping["properties"]["path"]["description"]}
+        return {"anyOf": [path, mapping]}
+
+
 class Molecules(Section):
     """Which molecules, and how they are divided."""
 
-    files: list[str] = Field(
-        min_length=1, description="extended-xyz files to choose from; paths from the working folder"
+    files: list[MoleculeFile] = Field(min_length=1, description="where molecules are chosen from")
+    elements: list[str] | None = Field(
+        default=None, min_length=1, description="only molecules of these elements, such as [H, C, N, O]"
+    )
+    charges: list[int] | None = Field(
+        default=None, min_length=1, description="only molecules of these total charges, e, such as [0]"
     )
     seed: int = Field(default=0, ge=0, description="seed of the random choice of molecules")
     train: SizeSelection = Field(description="training molecules")
@@ -82,12 +133,23 @@ class Molecules(Section):
         default=32, ge=1, description="molecules in a file, and so in a job of the workflow"
     )
 
+    @model_validator(mode="after")
+    def _sensible(self) -> Molecules:
+        for symbol in self.elements or []:
+            if symbol not in NUMBERS:
+                known = symbol_of(symbol)
+                hint = f" (did you mean {known}?)" if known else ""
+                raise ValueError(f"elements: no element {symbol!r}{hint}")
+        return self
+
 
 class Reference(Section):
     """SCF of the functional to be distilled."""
 
     functional: str = Field(
-        default="b3lyp", min_length=1, description="functional to distil, as PySCF names it"
+        default="b3lyp",
+        min_length=1,
+        description="functional to distil, as PySCF names it (see Reference above)",
     )
     basis: str = Field(default="def2-svp", min_length=1, description="orbital basis, as PySCF names it")
     grid_level: GridLevel = Field(
@@ -109,7 +171,7 @@ class Derivatives(Section):
     """Second derivatives of the reference energy."""
 
     max_dense_pairs: int = Field(
-        default=3000,
+        default=2000,
         ge=0,
         description="most occupied-virtual pairs for whole A+B and A-B; products with probes above",
     )
@@ -125,7 +187,9 @@ class Derivatives(Section):
 class Model(Section):
     """A learned functional."""
 
-    name: FunctionalName = Field(description="name in the registry of functionals (`dixc.available()`)")
+    name: FunctionalName = Field(
+        description="name in the registry of functionals (`dixc models`), or import path `package.module:Class`"
+    )
     hyperparameters: dict[str, JsonValue] = Field(
         default_factory=dict, description="keywords of `dixc.create`"
     )
@@ -152,6 +216,9 @@ class Warmstart(Section):
     """Reference SCF started from the functional's solution."""
 
     splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
+    accelerate: bool = Field(
+        default=True, description="also with the functional's Hessian (`dixc.pyscf.accelerate`)"
+    )
 
 
 class Tddft(Section):

@@ -23,7 +23,7 @@ class EnergyTerm(Section):
 class DensityTerm(Section):
     """Integrated squared density error per electron of the model's own SCF, by implicit differentiation."""
 
-    weight: float = Field(default=1e5, ge=0, description="weight of the density term, no unit")
+    weight: float = Field(default=2e6, ge=0, description="weight of the density term, no unit")
     scf_conv_tol_grad: float = Field(
         default=1e-4,
         gt=0,
@@ -94,7 +94,7 @@ class Training(Section):
     )
     precision: Literal["mixed", "double"] = Field(
         default="mixed",
-        description="networks in single precision under double-precision features and sums, or all in double",
+        description="networks and orbitals on grids in single precision, features and sums in double; or all in double",
     )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
     validate_every: int = Field(default=30, ge=1, description="steps from one validation to the next")

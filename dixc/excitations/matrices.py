@@ -19,8 +19,11 @@ from pyscf import ao2mo
 from scipy.linalg.blas import dsyrk
 
 from dixc.errors import UserError
+from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid
+from dixc.response import xc_response
+from dixc.xc import XCExpansion, density_kernel
 
 BLOCK_MB = 200.0
 # a column adds less than its square to any element; all left out together some 1e-8 hartree
@@ -65,32 +68,71 @@ def exchange_fraction(mf) -> float:
     return float(hyb)
 
 
-def dense_matrices(mf, window: Window | None = None) -> tuple[NDArray, NDArray]:
-    """A + B and A - B of any PySCF RHF/RKS or dixc RKS (pointwise functionals), converged, canonical orbitals.
+def dense_matrices(
+    mf, window: Window | None = None, kernel: tuple[AOGrid, torch.Tensor] | None = None
+) -> tuple[NDArray, NDArray]:
+    """A + B and A - B of any PySCF RHF/RKS or dixc RKS, converged, canonical orbitals.
+
+    Args:
+        mf: the mean field.
+        window: pairs of the matrices; all of them by default.
+        kernel: what `xc_kernel` gives, if it is there already; any other, such as `classical_kernel`, takes the place
+            of the functional's own.
 
     Returns:
-        Two symmetric matrices over the pairs of `window` (all pairs by default), hartree.
+        Two symmetric matrices over pairs, hartree.
     """
     window = window or Window.of(mf)
+    plus, minus = integral_matrices(mf, window)
+    difference = np.diag(window.differences.ravel())
+    if kernel is None and not is_pointwise(mf):
+        plus += 4 * _kernel_by_products(mf, window)
+    elif (kernel := kernel or xc_kernel(mf)) is not None:
+        plus += 4 * kernel_matrix(*kernel, window.orbo, window.orbv)
+    return (plus + plus.T) / 2 + difference, (minus + minus.T) / 2 + difference
+
+
+def integral_matrices(mf, window: Window) -> tuple[NDArray, NDArray]:
+    """The parts of A + B and A - B that are two-electron integrals, over the pairs of `window`, hartree."""
     orbo, orbv = window.orbo, window.orbv
     nocc, nvir = orbo.shape[1], orbv.shape[1]
     size = nocc * nvir
     eri = mf._eri if getattr(mf, "_eri", None) is not None else mf.mol
     hybrid = exchange_fraction(mf)
-    difference = np.diag(window.differences.ravel())
     hartree = ao2mo.general(eri, (orbv, orbo, orbv, orbo), compact=False).reshape(size, size)
-    plus = difference + 4 * hartree
-    minus = difference
-    if hybrid:
-        ij_ab = ao2mo.general(eri, (orbo, orbo, orbv, orbv), compact=False).reshape(nocc, nocc, nvir, nvir)
-        ij_ab = ij_ab.transpose(2, 0, 3, 1).reshape(size, size)
-        ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
-        plus = plus - hybrid * (ij_ab + ib_ja)
-        minus = minus + hybrid * (ib_ja - ij_ab)
-    kernel = xc_kernel(mf)
-    if kernel is not None:
-        plus += 4 * kernel_matrix(*kernel, orbo, orbv)
-    return (plus + plus.T) / 2, (minus + minus.T) / 2
+    if not hybrid:
+        return 4 * hartree, np.zeros((size, size))
+    ij_ab = ao2mo.general(eri, (orbo, orbo, orbv, orbv), compact=False).reshape(nocc, nocc, nvir, nvir)
+    ij_ab = ij_ab.transpose(2, 0, 3, 1).reshape(size, size)
+    ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
+    return 4 * hartree - hybrid * (ij_ab + ib_ja), hybrid * (ib_ja - ij_ab)
+
+
+def is_pointwise(mf) -> bool:
+    """False for a dixc functional whose kernel couples different points."""
+    functional = getattr(mf, "functional", None)
+    return functional is None or functional.pointwise
+
+
+def _kernel_by_products(mf, window: Window) -> NDArray:
+    """(ia|f_xc|jb) over the pairs of a window, hartree, one column after the other."""
+    occupied, _ = split_orbitals(mf.mo_coeff, mf.mo_occ)
+    grid, expansion = mf._numint.expansion(mf.mol, mf.grids, occupied)
+    columns = []
+    for b, j in np.ndindex(window.differences.shape):
+        pair = grid.density_of_pairs(window.orbv[:, [b]], window.orbo[:, [j]])
+        half = grid.potential_on_orbitals(xc_response(expansion, pair), window.orbo)
+        columns.append((window.orbv.T @ half).ravel() / 2)  # the density of a pair is 2 phi_b phi_j
+    return np.array(columns)
+
+
+def classical_kernel(mf) -> tuple[AOGrid, torch.Tensor]:
+    """Like `xc_kernel`, of the classical functional that stands in for a dixc functional of the same invariants."""
+    orbo, _ = split_orbitals(mf.mo_coeff, mf.mo_occ)
+    grid = mf._numint.ao_grid(mf.mol, mf.grids)
+    guide = registry.create(registry.GUIDES[mf.functional.xctype])
+    expansion = XCExpansion(guide, grid.density_of_pairs(orbo, orbo)[None], grid.points, order=2)
+    return grid, density_kernel(expansion)
 
 
 def xc_kernel(mf) -> tuple[AOGrid, torch.Tensor] | None:

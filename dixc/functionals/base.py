@@ -8,7 +8,9 @@ Derivatives are not a functional's business: see `dixc.xc`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 N_INVARIANTS = {("LDA", 1): 1, ("GGA", 1): 2, ("MGGA", 1): 3, ("LDA", 2): 2, ("GGA", 2): 5, ("MGGA", 2): 7}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GridPoints:
     """What a functional may know of the grid and the molecule.
 
@@ -31,9 +33,18 @@ class GridPoints:
     coords: Tensor | None = None
     atom_coords: Tensor | None = None
     atom_charges: Tensor | None = None
+    _derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def derived(self, key: Hashable, build: Callable[[GridPoints], Any]) -> Any:
+        """What `build` makes of points and nuclei, made once and kept as long as this object."""
+        if key not in self._derived:
+            self._derived[key] = build(self)
+        return self._derived[key]
 
     def slice(self, points: slice) -> GridPoints:
-        """The same molecule with a part of the points."""
+        """The same molecule with a part of the points; this object itself, with what it keeps, if that is all."""
+        if points.indices(len(self.weights)) == (0, len(self.weights), 1):
+            return self
         coords = None if self.coords is None else self.coords[points]
         return GridPoints(self.weights[points], coords, self.atom_coords, self.atom_charges)
 
@@ -87,15 +98,22 @@ class Functional(nn.Module):
         xctype: which invariants it wants, "LDA", "GGA" or "MGGA".
         pointwise: True if the energy is a sum over points of a function of that point's invariants alone.
         exact_exchange: fraction of exact exchange that belongs to it (added by the SCF code, not here).
+        source: where it was published.
     """
 
     xctype: str = "MGGA"
     pointwise: bool = False
     exact_exchange: float = 0.0
+    source: str = ""
 
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         """Energy in hartree (scalar) for invariants x (rows, N) on a grid."""
         raise NotImplementedError
+
+    @property
+    def pointwise_part(self) -> Functional:
+        """What a pointwise pre-fit acts on; a functional that is not pointwise may name its semilocal part."""
+        return self
 
 
 class PointwiseFunctional(Functional):

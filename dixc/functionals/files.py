@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,19 @@ from dixc import __version__, models
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
+from dixc.store import atomic_file, held_errors
 
 FORMAT = "dixc-model"
 VERSION = 1
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, where: str, tensors: bool = True) -> Any:
     """The value in plain Python types, which is all that a model file may hold.
+
+    Args:
+        value: to be converted.
+        where: its place, for messages.
+        tensors: take arrays and tensors for lists of numbers.
 
     Raises:
         UserError: a value of another type, or a key that is no string.
@@ -39,15 +44,15 @@ def _plain(value: Any, where: str) -> Any:
         return value
     if isinstance(value, PathLike):
         return os.fspath(value)
-    if isinstance(value, np.ndarray | torch.Tensor):
+    if tensors and isinstance(value, np.ndarray | torch.Tensor):
         return _plain(value.tolist(), where)
     if isinstance(value, list | tuple):
-        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+        return [_plain(v, f"{where}[{i}]", tensors) for i, v in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise UserError(f"{where}: a key of a model file must be a string, not {key!r}")
-        return {key: _plain(v, f"{where}.{key}") for key, v in value.items()}
+        return {key: _plain(v, f"{where}.{key}", tensors) for key, v in value.items()}
     raise UserError(f"{where}: a model file cannot hold a value of type {type(value).__name__}")
 
 
@@ -55,14 +60,13 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
     """Write a model file: all of it or nothing.
 
     Args:
-        functional: of a class of the registry; its `hyperparameters` (if any) and state are kept.
+        functional: of a registered or importable class; its `hyperparameters` (if any) and state are kept.
         path: target; missing folders are made.
         metadata: provenance in plain types; NumPy values, tuples and paths are converted.
 
     Raises:
         UserError: a value that cannot be kept, or a place that cannot be written.
     """
-    target = Path(path)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -72,31 +76,12 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
         "state": {key: value.detach().cpu().clone() for key, value in functional.state_dict().items()},
         "metadata": _plain(metadata, "metadata"),
     }
-    temporary = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        raise UserError(f"{path}: cannot write the model file: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with atomic_file(path, buffering=0) as disk, held_errors(disk) as file:
+        torch.save(content, file)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _read(path: Path) -> Any:
-    """What `torch.save` put into the file, plain types and tensors only.
+def read(path: Path) -> Any:
+    """What `torch.save` put into a file, plain types and tensors only.
 
     Raises:
         UserError: not such a file, or damaged.
@@ -107,6 +92,10 @@ def _read(path: Path) -> Any:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path}: not a model file of dixc, or cut off")
         with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise UserError(
+                    f"{path}: not a model file of dixc (it is compressed)"
+                )  # could unpack to anything
             damaged = archive.testzip()
         if damaged is not None:
             raise UserError(f"{path}: damaged (wrong checksum of {damaged})")
@@ -121,7 +110,7 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path}: not a model file of dixc, or damaged ({type(error).__name__})") from error
 
 
-def _checked(content: Any, path: Path) -> dict[str, Any]:
+def checked(content: Any, path: Path) -> dict[str, Any]:
     """The content with every part of the type that `save` wrote.
 
     Raises:
@@ -140,28 +129,88 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     for key, kind in (("name", str), ("hyperparameters", dict), ("state", dict), ("metadata", dict)):
         if not isinstance(content.get(key), kind):
             raise UserError(f"{path}: incomplete model file (no {key})")
+    _check_weights(content["state"], path)
+    if not all(isinstance(key, str) for key in content["hyperparameters"]):
+        raise UserError(f"{path}: hyperparameters: keywords must be strings")
+    for key in ("hyperparameters", "metadata"):
+        try:
+            _plain(content[key], key, tensors=False)
+        except (UserError, RecursionError) as error:
+            raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+    for key, kind in (("model", str), ("loss", str), ("seed", int), ("elements", list)):
+        if not isinstance(content["metadata"].get(key, kind()), kind):
+            raise UserError(f"{path}: metadata.{key} is not what dixc writes there")
     return content
 
 
-def load(path: str | PathLike[str]) -> Functional:
-    """A functional from a model file or the name of a shipped model: float64, eval mode, CPU. Executes no code.
+def _check_weights(state: dict[str, Any], path: Path) -> None:
+    """Refuses weights that are no plain arrays of finite numbers, before anything is computed with them."""
+    for key, value in state.items():
+        problem = None
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
+            problem = "are not an array of numbers"
+        elif value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            problem = "claim to be larger than what is stored"  # strides of zero: a few bytes as terabytes
+        elif not (value.is_floating_point() or value.dtype == torch.int64) or not value.isfinite().all():
+            problem = "are not finite numbers"
+        if problem:
+            raise UserError(f"{path}: weights {str(key)[:60]} {problem}")
 
-    Its provenance is in `.metadata`.
+
+def _check_size(content: dict[str, Any], path: Path) -> None:
+    """Refuses hyperparameters of another, perhaps enormous, network than that of the weights, without building it."""
+    state, hyperparameters = content["state"], content["hyperparameters"]
+    largest = max([64, len(state), *(size for value in state.values() for size in value.shape)])
+    for key, value in hyperparameters.items():
+        if key != "seed" and isinstance(value, int) and value > largest:
+            raise UserError(f"{path}: weights do not fit hyperparameter {key} = {str(value)[:40]}")
+    try:
+        with torch.device("meta"):  # shapes only, no memory
+            expected = registry.create(content["name"], **hyperparameters).state_dict()
+    except (NotImplementedError, RuntimeError):  # a functional that cannot be built so: the weights decide
+        return
+    if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
+        raise UserError(f"{path}: weights do not fit hyperparameters {str(hyperparameters)[:200]}")
+
+
+def _allowed(name: str, classes: Iterable[str], path: Path) -> None:
+    """Refuses a class that nobody but the file asks for: importing a module runs its code.
 
     Raises:
-        UserError: the file is missing, damaged, newer than this dixc, or no model of dixc.
+        UserError: neither registered nor among `classes`.
+    """
+    if registry.is_registered(name) or not registry.is_import_path(name) or name in set(classes):
+        return
+    raise UserError(
+        f"{path}: holds a functional of the class {name}, which is not registered; if you trust it, "
+        f'name it: dixc.load(path, classes=["{name}"]), or register it as an entry point'
+    )
+
+
+def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
+    """A functional from a model file: float64, eval mode, CPU, provenance in `.metadata`. Executes no code of the file.
+
+    Args:
+        path: the model file, or the name of a shipped model.
+        classes: import paths (`package.module:Class`) of unregistered classes that the file may name. Without them
+            only functionals of dixc and of installed entry points are built: a file cannot choose what is imported.
+
+    Raises:
+        UserError: the file is missing, damaged, newer than this dixc, no model of dixc, or of a class not allowed.
     """
     path = models.locate(path)
-    content = _checked(_read(path), path)
+    content = checked(read(path), path)
+    _allowed(content["name"], classes, path)
     state = content["state"]
-    for key, value in state.items():
-        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or not value.isfinite().all():
-            raise UserError(f"{path}: weights {key} are not finite numbers")
     try:
+        _check_size(content, path)
         functional = registry.create(content["name"], **content["hyperparameters"])
         functional.load_state_dict(state)
-    except (UserError, TypeError, MemoryError) as error:
-        raise UserError(f"{path}: {error}") from error
+    except UserError as error:
+        words = str(error).removeprefix(f"{path}: ")
+        raise UserError(f"{path}: {words}") from error
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from error
     except RuntimeError as error:
         raise UserError(f"{path}: weights do not fit hyperparameters {content['hyperparameters']}") from error
     functional.metadata = content["metadata"]

@@ -1,8 +1,9 @@
 """Pre-fit: a learned functional starts as a copy of a classical one on the training molecules' own densities.
 
-Pointwise and cheap: energy density and its slopes x_i de/dx_i (all energies per volume, hence commensurate) are matched
-at random grid points of the reference densities, weighted so that the loss is a mean over electrons in hartree^2.
-Every loss of a run starts from the same pre-fit.
+Pointwise and cheap (of a functional that is not pointwise, the semilocal part is fitted; untrained, it is that part):
+energy density and its slopes x_i de/dx_i (all energies per volume, hence commensurate) are matched at random points
+of the grids of the reference densities, weighted so that the loss is a mean over electrons in hartree^2. Every loss of
+a run starts from the same pre-fit.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from dixc.errors import UserError
 from dixc.functionals import files, registry
 from dixc.functionals.base import Functional, PointwiseFunctional, SpinDensity
 from dixc.grid import AOGrid
-from dixc.records import read_records
+from dixc.records import ReferenceRecord, elements, read_records, training_origin
+from dixc.store import require_writable
 from dixc.xc import invariants
 
 if TYPE_CHECKING:
@@ -41,34 +43,41 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         raise UserError(
             f"model {model} is not in the config's models: {', '.join(m.name for m in config.models)}"
         )
-    functional = registry.create(model, **({"seed": seed} | entry.hyperparameters))
+    seeded = {"seed": seed} if "seed" in registry.hyperparameters(model) else {}
+    functional = registry.create(model, **(seeded | entry.hyperparameters))
     target = registry.create(config.prefit.target)
-    if not isinstance(functional, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
-        raise UserError(f"prefit: {model} and {config.prefit.target} must both be pointwise functionals")
-    x, weights = _points(references)
-    error = fit(functional, target, x, weights, config.prefit.steps, config.prefit.points, seed)
+    require_writable(out)
+    part = functional.pointwise_part
+    if not isinstance(part, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
+        raise UserError(
+            f"prefit: {model} and {config.prefit.target} must both be pointwise or have a pointwise part"
+        )
+    records = [record for path in references for record in read_records(path)]
+    if not records:
+        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+    x, weights = _points(records)
+    error = fit(part, target, x, weights, config.prefit.steps, config.prefit.points, seed)
     metadata = {
         "model": model,
         "loss": "prefit",
         "seed": seed,
         "prefit": config.prefit.model_dump(mode="json"),
         "prefit_rms_hartree_per_electron": error,
-        "provenance": provenance.collect(),
+        "elements": elements(records),
+        "provenance": provenance.collect() | training_origin(config, references),
     }
     files.save(functional, out, metadata)
 
 
-def _points(references: list[Path], level: int = 0) -> tuple[Tensor, Tensor]:
+def _points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tensor, Tensor]:
     """Meta-GGA invariants (3, N) and weights (N,) of all reference densities on a coarse grid."""
     xs, weights = [], []
-    for record in [r for path in references for r in read_records(path)]:
+    for record in records:
         points = record.grid(level)
         grid = AOGrid(record.mol, points.coords, points.weights, "MGGA", max_cache_mb=0)
         occupied = record.mo_coeff[:, record.mo_occ == 2]
         xs.append(invariants(grid.density_of_pairs(occupied, occupied)[None]))
         weights.append(grid.points.weights)
-    if not xs:
-        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
     return torch.cat(xs, dim=1), torch.cat(weights)
 
 
@@ -101,6 +110,12 @@ def fit(
     chosen = torch.from_numpy(rng.choice(len(chance), size=n_points, p=chance / chance.sum()))
     part = x[:, chosen]
     wanted = _scaled_slopes(target, part, False)
+
+    def misfit() -> Tensor:
+        return ((_scaled_slopes(functional, part, True) - wanted) / part[0]).square().mean()
+
+    if not list(functional.parameters()):  # a classical functional as the semilocal part of a learned one
+        return misfit().sqrt().item()
     optimizer = torch.optim.LBFGS(
         functional.parameters(),
         max_iter=ITERATIONS_AT_ONCE,
@@ -112,8 +127,7 @@ def fit(
 
     def closure() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        difference = _scaled_slopes(functional, part, True) - wanted
-        loss = SCALE * (difference / part[0]).square().mean()
+        loss = SCALE * misfit()
         loss.backward()
         return loss
 

@@ -1,10 +1,21 @@
-"""Functionals by name. A new architecture is one line in `_CLASSES`; its module is imported on demand."""
+"""Functionals by name: those of dixc, those of installed packages (entry points), and classes by their import path.
+
+A new architecture of dixc is one line in `_CLASSES`; its module is imported on demand. A package adds its own by an
+entry point of the group `dixc.functionals`, `name = "package.module:Class"`; names of dixc cannot be replaced. Any
+other class that derives from `Functional` is reached by its import path, `package.module:Class`, but only where the
+caller writes that path: a model file cannot make dixc import a module (see `dixc.functionals.files`).
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Iterable
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dixc import models
@@ -13,82 +24,155 @@ from dixc.errors import UserError
 if TYPE_CHECKING:
     from dixc.functionals.base import Functional
 
+ENTRY_POINTS = "dixc.functionals"
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _CLASSES = {
     "lda": "dixc.functionals.classical:LDA",
     "pbe": "dixc.functionals.classical:PBE",
     "r2scan": "dixc.functionals.classical:R2SCAN",
     "b3lyp": "dixc.functionals.classical:B3LYP",
     "xcdiff": "dixc.functionals.xcdiff:XCdiff",
+    "nnmgga": "dixc.functionals.nnmgga:NNmGGA",
+    "skala-mgga": "dixc.functionals.skala:SkalaMGGA",
+    "skala-bridge": "dixc.functionals.skala_bridge:SkalaBridge",
+    "egxc": "dixc.functionals.egxc.functional:EGXC",
 }
+_NEEDS = {"skala-bridge": "skala"}  # packages that dixc does not bring
+
+
+def _registered() -> dict[str, str]:
+    """Import path of each registered name: those of dixc, then entry points."""
+    installed = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
+    return _CLASSES | {name: path for name, path in installed.items() if name not in _CLASSES}
+
+
+# the classical functional that stands in for any functional of the same invariants where only speed depends on it
+GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
 
 
 def available() -> list[str]:
-    """Names that `create` knows."""
-    return list(_CLASSES)
+    """Names that `create` knows: those of dixc that have the packages they need, then those of installed packages."""
+    return [name for name in _registered() if name not in _NEEDS or find_spec(_NEEDS[name]) is not None]
+
+
+def is_registered(name: str) -> bool:
+    """Whether `name` is a registered name, or the import path of a class that has one."""
+    registered = _registered()
+    return name in registered or name in registered.values()
+
+
+def is_import_path(name: str) -> bool:
+    """Whether `name` has the form `package.module:Class`."""
+    return IMPORT_PATH.fullmatch(name) is not None
 
 
 def functional_class(name: str) -> type[Functional]:
-    """The class behind a name.
+    """The class behind a registered name or an import path.
 
     Raises:
-        UserError: unknown name.
+        UserError: unknown name, a module that cannot be imported, or something else than a functional.
     """
-    if name not in _CLASSES:
-        raise UserError(f"unknown functional {name!r}; available: {', '.join(available())}")
-    module, attribute = _CLASSES[name].split(":")
-    return getattr(import_module(module), attribute)
+    from dixc.functionals.base import Functional
+
+    path = _registered().get(name, name)
+    if not is_import_path(path):
+        raise UserError(
+            f"unknown functional {name!r}; available: {', '.join(available())}, or package.module:Class"
+        )
+    module, attribute = path.split(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:  # a module that is not ours can raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"functional {name}: cannot import {path}: {reason}") from error
+    if not (isinstance(found, type) and issubclass(found, Functional)):
+        raise UserError(f"functional {name}: {path} is not a subclass of dixc.functionals.base.Functional")
+    return found
 
 
 def name_of(functional: Functional) -> str:
-    """The name under which a functional's class is registered.
+    """The name under which a functional's class is registered, else its import path.
 
     Raises:
-        UserError: its class is not registered.
+        UserError: its class is neither registered nor importable by name.
     """
-    qualified = f"{type(functional).__module__}:{type(functional).__qualname__}"
-    for name, entry in _CLASSES.items():
-        if entry == qualified:
+    from dixc.functionals.base import Functional
+
+    cls = type(functional)
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    for name, entry in _registered().items():
+        if entry == path:
             return name
+    if issubclass(cls, Functional) and cls.__module__ != "__main__" and is_import_path(path):
+        return path
     known = ", ".join(available())
-    raise UserError(f"{type(functional).__name__} is not a functional of the registry; known: {known}")
+    raise UserError(
+        f"{cls.__name__} is not a functional of the registry or of an importable module; known: {known}"
+    )
 
 
-def create(name: str, **hyperparameters: Any) -> Functional:
-    """A functional in float64, eval mode, on the CPU; learned ones have seeded, untrained weights.
-
-    Args:
-        name: one of `available()`.
-        **hyperparameters: keywords of that functional.
+def hyperparameters(name: str) -> list[str]:
+    """Keywords that a functional's class takes.
 
     Raises:
-        UserError: unknown name, unknown hyperparameter or a value it refuses.
+        UserError: as `functional_class`.
     """
     from dixc.functionals.base import Functional
 
     cls = functional_class(name)
-    plain = cls.__init__ is Functional.__init__  # takes nothing, but its signature says *args, **kwargs
-    known = [] if plain else list(inspect.signature(cls).parameters)
-    for key in hyperparameters:
+    if cls.__init__ is Functional.__init__:  # takes nothing, but its signature says *args, **kwargs
+        return []
+    return list(inspect.signature(cls).parameters)
+
+
+def create(name: str, **keywords: Any) -> Functional:
+    """A functional in float64, eval mode, on the CPU; learned ones have seeded, untrained weights.
+
+    Args:
+        name: one of `available()`, or an import path `package.module:Class`.
+        **keywords: hyperparameters of that functional.
+
+    Raises:
+        UserError: unknown name, unknown hyperparameter or a value it refuses.
+    """
+    cls, known = functional_class(name), hyperparameters(name)
+    for key in keywords:
         if key not in known:
             expected = ", ".join(known) if known else "none"
             raise UserError(f"functional {name}: unknown hyperparameter {key!r}; known: {expected}")
     try:
-        return cls(**hyperparameters).eval()
+        functional = cls(**keywords).eval()
     except (TypeError, ValueError) as error:
         raise UserError(f"functional {name}: {error}") from error
+    if known and not hasattr(functional, "hyperparameters"):
+        functional.hyperparameters = dict(keywords)  # a model file needs them to build it again
+    return functional
 
 
-def resolve(name_or_path: str | PathLike[str]) -> Functional:
-    """A functional from a registry name, the name of a shipped model or, failing these, a model file.
+def model_file(name_or_path: str | PathLike[str]) -> Path | None:
+    """The file behind what `resolve` takes; None for a registered name or an import path."""
+    name = str(name_or_path)
+    if name in _registered() or (is_import_path(name) and not Path(name).exists()):
+        return None
+    return models.locate(name_or_path)
+
+
+def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
+    """A functional from a registered name, an import path, the name of a shipped model or, failing these, a file.
+
+    Args:
+        name_or_path: name (of the registry first), import path or file.
+        classes: import paths that a model file may name (see `files.load`).
 
     Raises:
-        UserError: neither a name nor a readable model file.
+        UserError: none of these, or as `create` and `files.load`.
     """
-    if str(name_or_path) in _CLASSES:
+    path = model_file(name_or_path)
+    if path is None:
         return create(str(name_or_path))
-    if not models.locate(name_or_path).exists():
+    if not path.exists():
         names = ", ".join(available() + models.shipped())
         raise UserError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
     from dixc.functionals import files
 
-    return files.load(name_or_path)
+    return files.load(name_or_path, classes)

@@ -14,54 +14,25 @@ Different from the paper:
 - alpha has r2SCAN's denominator tau_unif + 0.001 tau_W, which keeps it from exploding in tails, and is taken
   as -0.5 where it is less (unphysical input; physical alpha is never negative).
 - tanh(x_s), not x_s, in u of exchange too: u is bounded.
-- Tail: between the densities 1e-5 and 1e-7 (of the spin-scaled channel for exchange) both go over, with three
-  continuous derivatives in log n, to a closed form without parameters: PBE correlation, and PBE exchange with
-  kappa = 0.174, which obeys the same bound. Below, the rules for empty points of `reduced` hold.
+- Tail: both go over to the closed form of `dixc.functionals.tail`, exchange by the density of the spin-scaled channel.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
+from dixc.functionals import tail
 from dixc.functionals.base import PointwiseFunctional, SpinDensity
-from dixc.functionals.gga import pbe_enhancement, pbe_gradient
 from dixc.functionals.lda import pw92, slater
+from dixc.functionals.networks import Network, check_hyperparameters, seeded, softplus
 from dixc.functionals.reduced import Points, SpinPoints
+from dixc.functionals.tail import EXCHANGE_BOUND, TailSwitch
 
-EXCHANGE_BOUND = 1.174
 ALPHA_ETA = 1e-3
-TAIL_START, TAIL_END = 1e-5, 1e-7
-
-
-class Network(nn.Module):
-    """Fully connected layers with exact GELU: (N, n_inputs) -> (N,).
-
-    The tanh approximation of GELU has non-finite third derivatives at large arguments.
-    """
-
-    def __init__(self, n_inputs: int, n_hidden: int, n_layers: int, first_output: float):
-        super().__init__()
-        sizes = [n_inputs] + [n_hidden] * n_layers
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b, dtype=torch.float64) for a, b in itertools.pairwise(sizes)
-        )
-        self.output = nn.Linear(n_hidden, 1, dtype=torch.float64)
-        with torch.no_grad():
-            self.output.weight *= 0.1
-            self.output.bias.fill_(first_output)
-
-    def forward(self, features: Tensor) -> Tensor:
-        # weights in float32 under float64 features: half the time in training, and the sums stay in float64
-        hidden = features.to(self.output.weight.dtype)
-        for layer in self.hidden:
-            hidden = functional.gelu(layer(hidden))
-        return self.output(hidden).squeeze(-1).to(features.dtype)
 
 
 class XCdiff(PointwiseFunctional):
@@ -77,17 +48,13 @@ class XCdiff(PointwiseFunctional):
     """
 
     xctype = "MGGA"
+    source = "Dick, Fernandez-Serra, Phys. Rev. B 104, L161109 (2021)"
 
     def __init__(self, n_hidden: int = 16, n_layers: int = 3, seed: int = 0):
         super().__init__()
-        for name, value in (("n_hidden", n_hidden), ("n_layers", n_layers)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive whole number, not {value!r}")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise ValueError(f"seed must be a whole number, not {seed!r}")
+        check_hyperparameters(seed, n_hidden=n_hidden, n_layers=n_layers)
         self.hyperparameters: dict[str, Any] = {"n_hidden": n_hidden, "n_layers": n_layers, "seed": seed}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             # first outputs of 1 and 0: F_x about 1.1 and F_c about 0.7 where u = 1, near a molecule's means
             self.exchange = Network(2, n_hidden, n_layers, first_output=1.0)
             self.correlation = Network(4, n_hidden, n_layers, first_output=0.0)
@@ -106,8 +73,7 @@ class XCdiff(PointwiseFunctional):
         factors = []
         for c, f, y in zip(channels, reduced, outputs, strict=True):
             inner = EXCHANGE_BOUND * torch.sigmoid(y * f.u - shift)
-            tail = pbe_enhancement(c.p, kappa=EXCHANGE_BOUND - 1)
-            factors.append((c, tail + f.inside * (inner - tail)))
+            factors.append((c, f.switch.blend(inner, tail.exchange_factor(c))))
         return factors
 
     def _correlation(self, points: SpinPoints) -> Tensor:
@@ -115,40 +81,29 @@ class XCdiff(PointwiseFunctional):
         total, pol = points.total, points.polarisation
         f = Features(total, total.alpha(ALPHA_ETA, pol.mean_power(5)))
         x_zeta = torch.log(pol.mean_power(4)) if pol.opz else torch.zeros_like(f.x_n)
-        x_zeta = torch.where(f.within, x_zeta, 0.0)
+        x_zeta = f.switch.feature(x_zeta, 0.0)
         y = self.correlation(torch.stack((f.x_n, x_zeta, f.x_s, f.x_alpha), dim=-1))
         local = pw92(total.rs_sqrt, pol)
-        # LOB_2(y) = tanh(y/2); the threshold of softplus (where torch turns to a line) is put beyond rounding
-        inner = 2 * local * torch.sigmoid(-functional.softplus(y, threshold=40) * f.u)
-        tail = local + pbe_gradient(total, pol, local)
-        return tail + f.inside * (inner - tail)
+        inner = 2 * local * torch.sigmoid(-softplus(y) * f.u)  # LOB_2(y) = tanh(y/2)
+        return f.switch.blend(inner, tail.correlation(total, pol, local))
 
 
 class Features:
     """Inputs of the networks, all (N,), constant beyond the end of the tail.
 
     Attributes:
-        within: where the networks count.
-        inside: their weight, from 0 in the tail to 1.
+        switch: where the networks count.
         x_n: log(n) / 3.
         x_s, x_alpha, u: see the module header.
     """
 
     def __init__(self, points: Points, alpha: Tensor):
-        self.within = points.n > TAIL_END
-        log_n = torch.log(torch.where(self.within, points.n, TAIL_END))
-        p = torch.where(self.within, points.p, 0.0)
-        half = 0.5 + 0.5 * torch.where(self.within, alpha, 1.0).clamp(min=-0.5)
-        self.x_n = log_n / 3
+        self.switch = TailSwitch(points)
+        p = self.switch.feature(points.p, 0.0)
+        half = 0.5 + 0.5 * self.switch.feature(alpha, 1.0).clamp(min=-0.5)
+        self.x_n = self.switch.log_n / 3
         self.x_s = 0.5 * torch.log1p(p)
         self.x_alpha = torch.log(half)
         square = half.square()
         tanh_alpha = (square - 1) / (square + 1)
         self.u = p / (2 + p) + tanh_alpha.square()
-        self.inside = _smooth_step((log_n - math.log(TAIL_END)) / math.log(TAIL_START / TAIL_END))
-
-
-def _smooth_step(t: Tensor) -> Tensor:
-    """From 0 (t <= 0) to 1 (t >= 1) with three continuous derivatives."""
-    t = t.clamp(0.0, 1.0)
-    return t.square().square() * (35 + t * (-84 + t * (70 - 20 * t)))

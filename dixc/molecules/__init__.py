@@ -1,7 +1,16 @@
-"""Molecules: what one is, extended-xyz files of them, and their division into train, validation and test."""
+"""Molecules: what one is, where they come from, and their division into train, validation and test."""
 
 from dixc.molecules.molecule import Molecule, open_shell_reason
+from dixc.molecules.sources import source_files, source_versions
 from dixc.molecules.splits import prepare
 from dixc.molecules.xyz import read_xyz, write_xyz
 
-__all__ = ["Molecule", "open_shell_reason", "prepare", "read_xyz", "write_xyz"]
+__all__ = [
+    "Molecule",
+    "open_shell_reason",
+    "prepare",
+    "read_xyz",
+    "source_files",
+    "source_versions",
+    "write_xyz",
+]

@@ -6,17 +6,20 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dixc.elements import NUMBERS
 from dixc.errors import UserError
 
 if TYPE_CHECKING:
     from pyscf.gto import Mole
 
-KRYPTON = 36
+# bases for a potential that PySCF has under another name, if at all
+CORELESS_BASES = ("bfd", "ccecp", "gth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +58,7 @@ class Molecule:
     @property
     def atomic_numbers(self) -> tuple[int, ...]:
         """Nuclear charges, e."""
-        from ase.data import atomic_numbers
-
-        return tuple(atomic_numbers[symbol] for symbol in self.symbols)
+        return tuple(NUMBERS[symbol] for symbol in self.symbols)
 
     @property
     def n_electrons(self) -> int:
@@ -89,10 +90,10 @@ class Molecule:
         from pyscf import gto
         from pyscf.lib.exceptions import BasisNotFoundError
 
-        heavy = sorted({s for s, z in zip(self.symbols, self.atomic_numbers, strict=True) if z > KRYPTON})
-        if heavy and "ecp" not in options and basis.lower().startswith("def2"):
+        with_core = sorted({symbol for symbol in self.symbols if _has_core_potential(basis, symbol)})
+        if with_core and "ecp" not in options:
             raise UserError(
-                f"{self.name}: {basis} of {', '.join(heavy)} goes with an effective core potential, "
+                f"{self.name}: {basis} of {', '.join(with_core)} goes with an effective core potential, "
                 "which dixc does not have"
             )
         settings = {"unit": "angstrom", "charge": self.charge, "spin": 0, "verbose": 0} | options
@@ -105,6 +106,22 @@ class Molecule:
         except (BasisNotFoundError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{self.name}: PySCF has no basis {basis!r} for it ({reason})") from None
+
+
+@cache
+def _has_core_potential(basis: str, symbol: str) -> bool:
+    """Whether a basis leaves out the core electrons of an element, so that it needs a potential in their place."""
+    from pyscf import gto
+    from pyscf.lib.exceptions import BasisNotFoundError
+
+    if basis.lower().startswith(CORELESS_BASES):
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # hints at another package that may have a potential
+            return bool(gto.basis.load_ecp(basis, symbol))
+    except (BasisNotFoundError, RuntimeError, KeyError):
+        return False
 
 
 def open_shell_reason(molecule: Molecule) -> str | None:

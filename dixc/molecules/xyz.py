@@ -1,46 +1,31 @@
-"""Extended-xyz files of many molecules, read through ASE, with errors that say where the file is wrong."""
+"""Extended-xyz files of many molecules, with errors that say where the file is wrong.
+
+The files of the QM9 release are read as well: each has one molecule, properties in the comment line, and three more
+lines at its end (frequencies, SMILES, InChI); see `dixc.molecules.frames`.
+"""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from dixc.errors import UserError
+from dixc.elements import symbol_of
+from dixc.molecules.checks import looks_like_bohr, warn_of_bohr
+from dixc.molecules.frames import Frame, frames, short
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
+MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{0,99}")
-ENTRY = re.compile(r"""([^\s="]+)=(?:"([^"]*)"|(\S+))""")
+NAME_RULE = "letters, digits and _.,:+@#()~*- only"
+COLUMNS = re.compile(r"[^:\s]+:[SRIL]:\d{1,3}(:[^:\s]+:[SRIL]:\d{1,3})*")
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 # entries of the comment line that have a place of their own, or follow from the rest
 OWN_ENTRIES = {"name", "charge", "split", "n_heavy", "Properties", "pbc", "Lattice"}
-
-
-class _Frame(NamedTuple):
-    """One molecule's lines.
-
-    Attributes:
-        where: file and frame, for messages.
-        line: number of the line with the count of atoms, from 1.
-        entries: key=value pairs of the comment line.
-        atoms: the other lines.
-    """
-
-    where: str
-    line: int
-    entries: dict[str, str]
-    atoms: list[str]
-
-    def error(self, problem: str, line: int | None = None) -> UserError:
-        """The error that names file, frame, line and molecule."""
-        name = f", {self.entries['name']}" if "name" in self.entries else ""
-        return UserError(f"{self.where} (line {line or self.line}{name}): {problem}")
 
 
 def read_xyz(
@@ -62,13 +47,8 @@ def read_xyz(
     """
     molecules: list[Molecule] = []
     first: dict[str, int] = {}
-    frames = list(_frames(Path(path)))
-    for frame in frames:
-        if "name" not in frame.entries:
-            if len(frames) > 1:
-                raise frame.error("no name=... in the comment line", frame.line + 1)
-            frame.entries["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem)
-        molecule = _molecule(frame, charge)
+    for frame in named(frames(path), path):
+        molecule = molecule_of(frame, charge)
         reason = open_shell_reason(molecule) if closed_shells_only else None
         if reason:
             raise frame.error(reason)
@@ -76,6 +56,7 @@ def read_xyz(
             raise frame.error(f"a molecule of this name is at line {first[molecule.name]} already")
         first[molecule.name] = frame.line
         molecules.append(molecule)
+    warn_of_bohr(path, [molecule.name for molecule in molecules if looks_like_bohr(molecule)], len(molecules))
     return molecules
 
 
@@ -110,48 +91,47 @@ def _quoted(value: str) -> str:
     return '"' + " ".join(value.replace('"', "'").split()) + '"'
 
 
-def _frames(path: Path) -> Iterator[_Frame]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
-    at = number = 0
-    while at < len(lines):
-        if not lines[at].strip():
-            at += 1
+def named(found: Iterable[Frame], path: str | os.PathLike[str]) -> Iterator[Frame]:
+    """Frames with a name each: a frame without one has the file's, if it is alone.
+
+    Raises:
+        UserError: a frame without a name among several.
+    """
+    alone = None
+    for position, frame in enumerate(found):
+        unnamed = frame if "name" not in frame.entries else alone
+        if unnamed is not None:
+            if position:
+                raise unnamed.error("no name=... in the comment line", unnamed.line + 1)
+            alone = frame
             continue
-        number += 1
-        where, count = f"{path}: frame {number}", lines[at].strip()
-        if not count.isdecimal() or int(count) < 1:
-            raise UserError(f"{where} (line {at + 1}): {_short(count)} where the number of atoms should be")
-        body = lines[at + 1 : at + 2 + int(count)]
-        entries = {key: quoted or bare for key, quoted, bare in ENTRY.findall(body[0])} if body else {}
-        frame = _Frame(where, at + 1, entries, body[1:])
-        if len(frame.atoms) < int(count):
-            raise frame.error(f"truncated: {len(frame.atoms)} of {count} atoms are there")
         yield frame
-        at += 2 + int(count)
-    if not number:
-        raise UserError(f"{path}: no molecules in it")
+    if alone is not None:
+        alone.entries["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem)
+        yield alone
 
 
-def _molecule(frame: _Frame, charge: int | None) -> Molecule:
+def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
+    """The molecule of a frame that has a name; `charge` overrules the file's.
+
+    Raises:
+        UserError: as `read_xyz`.
+    """
     entries = frame.entries
     name = entries["name"]
     if not NAME.fullmatch(name):
-        raise frame.error(f"name {_short(name)}: letters, digits and _.,:+@#()~*- only", frame.line + 1)
+        raise frame.error(f"name {short(name)}: {NAME_RULE}", frame.line + 1)
     if "Lattice" in entries and "T" in entries.get("pbc", "T T T").upper():
         raise frame.error("a periodic cell: dixc is for molecules", frame.line + 1)
     if charge is None:
-        charge = _charge(frame)
+        charge = charge_of(frame)
     symbols, coords = _atoms(frame)
     if not np.isfinite(coords).all():
         atom = int(np.argmin(np.isfinite(coords).all(axis=1)))
         raise frame.error("coordinate is not finite", frame.line + 2 + atom)
+    if np.abs(coords).max() > MAX_COORDINATE:
+        atom = int(np.argmax(np.abs(coords).max(axis=1)))
+        raise frame.error(f"coordinate beyond {MAX_COORDINATE:g} angstrom", frame.line + 2 + atom)
     distances = np.linalg.norm(coords[:, None] - coords[None], axis=2) + np.diag(np.full(len(coords), np.inf))
     i, j = np.unravel_index(np.argmin(distances), distances.shape)
     if distances[i, j] < MIN_DISTANCE:
@@ -161,7 +141,8 @@ def _molecule(frame: _Frame, charge: int | None) -> Molecule:
     return Molecule(name, symbols, coords, charge, entries.get("split", ""), info)
 
 
-def _charge(frame: _Frame) -> int:
+def charge_of(frame: Frame) -> int:
+    """Total charge that the comment line gives, e; 0 without."""
     text = frame.entries.get("charge", "0")
     try:
         value = float(text)
@@ -172,44 +153,57 @@ def _charge(frame: _Frame) -> int:
     return int(value)
 
 
-def _atoms(frame: _Frame) -> tuple[tuple[str, ...], np.ndarray]:
-    """Elements and coordinates (natm, 3), angstrom."""
-    import ase.io
+def symbols_of(frame: Frame) -> tuple[str, ...]:
+    """Elements of a frame's atoms, without a look at the coordinates.
 
-    columns = frame.entries.get("Properties", DEFAULT_COLUMNS)
-    parts = columns.split(":")
-    if "pos" not in parts or not {"species", "Z"} & set(parts):
-        raise frame.error(f"Properties={columns}: needs species:S:1 and pos:R:3", frame.line + 1)
-    # ASE sees the columns only: what else stands in a comment line is not its business
-    text = "\n".join([str(len(frame.atoms)), f"Properties={columns}", *frame.atoms]) + "\n"
-    try:
-        atoms = ase.io.read(io.StringIO(text), format="extxyz", index=0)
-        if 0 in atoms.numbers:
-            raise KeyError("X")
-    except Exception as error:  # ASE raises whatever its parser stumbles over
-        raise _blame(frame, parts, error) from None
-    return tuple(atoms.get_chemical_symbols()), atoms.get_positions()
-
-
-def _blame(frame: _Frame, parts: list[str], error: Exception) -> UserError:
-    """The line that ASE could not read, in plain words."""
-    from ase.data import atomic_numbers
-
-    starts, width = {}, 0
-    for name, _, count in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
-        starts[name] = width
-        width += int(count) if count.isdecimal() else 1
-    for line, text in enumerate(frame.atoms, start=frame.line + 2):
-        words = text.split()
+    Raises:
+        UserError: unknown element, or too few columns.
+    """
+    species, _, width = _columns(frame)
+    symbols = []
+    for line, words in enumerate(map(str.split, frame.atoms), start=frame.line + 2):
         if len(words) < width:
-            return frame.error(f"{_short(text)} where an element and three coordinates should be", line)
-        for word in words[starts["pos"] : starts["pos"] + 3]:
-            if not _is_number(word):
-                return frame.error(f"coordinate {_short(word)} is not a number", line)
-        symbol = words[starts["species"]] if "species" in starts else ""
-        if symbol and not atomic_numbers.get(symbol.capitalize()):
-            return frame.error(f"unknown element {_short(symbol)}", line)
-    return frame.error(f"not extended xyz: {_short(str(error))}")
+            text = short(" ".join(words))
+            raise frame.error(f"{text} where an element and three coordinates should be", line)
+        symbol = symbol_of(words[species])
+        if symbol is None:
+            raise frame.error(f"unknown element {short(words[species])}", line)
+        symbols.append(symbol)
+    return tuple(symbols)
+
+
+def _atoms(frame: Frame) -> tuple[tuple[str, ...], np.ndarray]:
+    """Elements and coordinates (natm, 3), angstrom."""
+    symbols = symbols_of(frame)
+    _, first, _ = _columns(frame)
+    words = [text.split()[first : first + 3] for text in frame.atoms]
+    try:
+        return symbols, np.array([[float(word) for word in row] for row in words])
+    except ValueError:
+        line, word = next(
+            (line, word)
+            for line, row in enumerate(words, frame.line + 2)
+            for word in row
+            if not _is_number(word)
+        )
+        raise frame.error(f"coordinate {short(word)} is not a number", line) from None
+
+
+def _columns(frame: Frame) -> tuple[int, int, int]:
+    """Positions of the element and of the first coordinate in a line, and the number of words that it must have."""
+    text = frame.entries.get("Properties", DEFAULT_COLUMNS)
+    if text == DEFAULT_COLUMNS:
+        return 0, 1, 4
+    starts, width = {}, 0
+    if COLUMNS.fullmatch(text):
+        parts = text.split(":")
+        for name, count in zip(parts[::3], parts[2::3], strict=True):
+            starts[name] = width
+            width += int(count)
+    species = starts.get("species", starts.get("Z"))
+    if species is None or starts.get("pos", width) + 3 > width:
+        raise frame.error(f"Properties={text[:60]}: needs species:S:1 and pos:R:3", frame.line + 1)
+    return species, starts["pos"], width
 
 
 def _is_number(word: str) -> bool:
@@ -218,8 +212,3 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,14 +1,14 @@
 """PySCF's numerical-integration contract, kept by a dixc functional.
 
-PySCF asks a NumInt for three things: XC energies and matrices (`nr_rks`), pointwise derivatives (`eval_xc_eff`, used by
-nuclear gradients and dense TDDFT matrices), and, through a libxc-like module, what kind of functional it is. The
-response is not taken from here but from `dixc.pyscf.rks.RKS.gen_response`, which also serves functionals that are not
-pointwise.
+PySCF asks a NumInt for three things: XC energies and matrices (`nr_rks`, `nr_uks`), pointwise derivatives
+(`eval_xc_eff`, used by nuclear gradients and dense TDDFT matrices), and, through a libxc-like module, what kind of
+functional it is. The response is not taken from here but from `gen_response` of `dixc.pyscf.RKS` and `UKS`, which
+also serves functionals that are not pointwise. Spin is decided by the rank of the arrays, never by the molecule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -66,15 +66,28 @@ class NumInt(numint.NumInt):
     def nr_rks(self, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
         """Electron numbers, XC energies and XC matrices of one (nao, nao) or several closed-shell density matrices."""
         grid = self.ao_grid(mol, grids)
-        n_electrons, energies, matrices = [], [], []
-        for rho in self._densities(grid, dms):
-            expansion = XCExpansion(self.functional, rho[None], grid.points, order=1)
-            n_electrons.append(float(rho[0] @ grid.points.weights))
-            energies.append(expansion.energy)
-            matrices.append(grid.potential_matrix(expansion.potential[0]))
+        results = [self._integrate(grid, rho[None]) for rho in self._densities(grid, dms)]
+        n_electrons, energies, matrices = zip(*results, strict=True)
         if np.ndim(dms) == 2:
-            return n_electrons[0], energies[0], matrices[0]
-        return np.array(n_electrons), np.array(energies), np.array(matrices)
+            return n_electrons[0][0], energies[0], matrices[0][0]
+        return np.array(n_electrons)[:, 0], np.array(energies), np.stack(matrices)[:, 0]
+
+    def nr_uks(self, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
+        """The same for one pair of spin density matrices (2, nao, nao), or several (2, n, nao, nao)."""
+        grid = self.ao_grid(mol, grids)
+        spins = numint._format_uks_dm(dms)
+        pairs = zip(*(self._densities(grid, dm) for dm in spins), strict=True)
+        results = [self._integrate(grid, torch.stack(pair)) for pair in pairs]
+        n_electrons, energies, matrices = zip(*results, strict=True)
+        if np.ndim(spins[0]) == 2:
+            return np.array(n_electrons[0]), energies[0], matrices[0]
+        return np.array(n_electrons).T, np.array(energies), np.stack(matrices, axis=1)
+
+    def _integrate(self, grid: AOGrid, rho: torch.Tensor) -> tuple[list[float], float, NDArray]:
+        """Electrons of each spin, XC energy and XC matrices (ns, nao, nao) of density rows (ns, nvar, N)."""
+        expansion = XCExpansion(self.functional, rho, grid.points, order=1)
+        n_electrons = (rho[:, 0] @ grid.points.weights).tolist()
+        return n_electrons, expansion.energy, grid.potential_matrix(expansion.potential)
 
     @staticmethod
     def _densities(grid: AOGrid, dms) -> Iterator[torch.Tensor]:
@@ -87,15 +100,18 @@ class NumInt(numint.NumInt):
         for dm in np.reshape(dms, (-1, *np.shape(dms)[-2:])):
             yield grid.density((dm + dm.T) / 2)
 
-    def nr_uks(self, *args, **kwargs):
-        raise UserError("dixc.pyscf has no unrestricted mean field yet: closed shells only (dixc.pyscf.RKS)")
-
     def expansion(self, mol, grids, orbo: NDArray, spin_resolved: bool = False) -> tuple[AOGrid, XCExpansion]:
         """Second-order expansion around the closed-shell density of orbitals (nao, nocc)."""
         grid = self.ao_grid(mol, grids)
         rho = grid.density_of_pairs(orbo, orbo)[None]
         if spin_resolved:
             rho = torch.cat([rho, rho]) / 2
+        return grid, XCExpansion(self.functional, rho, grid.points, order=2)
+
+    def spin_expansion(self, mol, grids, orbitals: Sequence[NDArray]) -> tuple[AOGrid, XCExpansion]:
+        """Second-order expansion around the density of the occupied orbitals (nao, n) of each spin."""
+        grid = self.ao_grid(mol, grids)
+        rho = torch.stack([grid.density_of_pairs(c, c) for c in orbitals]) / 2
         return grid, XCExpansion(self.functional, rho, grid.points, order=2)
 
     def eval_xc_eff(self, xc_code, rho, deriv=1, omega=None, xctype=None, verbose=None, spin=None):

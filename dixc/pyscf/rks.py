@@ -8,6 +8,7 @@ comes from the same expansion of the functional that every derivative in dixc us
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +16,28 @@ from pyscf.dft import rks
 
 from dixc.errors import UserError
 from dixc.functionals.base import Functional
-from dixc.functionals.registry import resolve
 from dixc.grassmann import Response, split_orbitals
-from dixc.pyscf.numint import NumInt
+from dixc.pyscf.mean_field import KohnSham
 from dixc.response import expansion_response, xc_response
 
 
-class RKS(rks.RKS):
+class RKS(KohnSham, rks.RKS):
     """Restricted Kohn-Sham with a dixc functional.
 
     Args:
         mol: PySCF molecule with a closed shell.
-        xc: a `Functional`, a registry name, or the path of a model file (a registry name wins over a file).
+        xc: a `Functional`, a registered name or import path, or the path of a model file (a name wins over a file).
 
     Raises:
         UserError: open shell, or `xc` is none of the above.
     """
 
-    def __init__(self, mol, xc: Functional | str = "xcdiff"):
+    def __init__(self, mol, xc: Functional | str | PathLike[str] = "xcdiff"):
         if mol.spin != 0:
-            raise UserError(f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}")
-        functional = xc if isinstance(xc, Functional) else resolve(str(xc))
-        super().__init__(mol, xc=getattr(functional, "name", type(functional).__name__.lower()))
-        self._numint = NumInt(functional)
-
-    @property
-    def functional(self) -> Functional:
-        """The functional that this mean field runs on."""
-        return self._numint.functional
+            raise UserError(
+                f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}: use dixc.pyscf.UKS"
+            )
+        super().__init__(mol, xc)
 
     def gen_response(
         self, mo_coeff=None, mo_occ=None, singlet=None, hermi=0, max_memory=None, with_nlc=True
@@ -55,23 +50,15 @@ class RKS(rks.RKS):
         """
         orbo, _ = self._orbitals(mo_coeff, mo_occ)
         triplet = singlet is False
-        hybrid = self.functional.exact_exchange
+        xc = None
         if hermi != 2:
             grid, expansion = self._numint.expansion(self.mol, self.grids, orbo, spin_resolved=triplet)
 
-        def vind(dm1: NDArray) -> NDArray:
-            dm1 = np.asarray(dm1)
-            v1 = np.zeros(dm1.shape)
-            if hermi != 2:
-                symmetric = (dm1 + dm1.swapaxes(-1, -2)) / 2
-                v1 += grid.potential_matrix(xc_response(expansion, grid.density(symmetric)))
-                if not triplet:
-                    v1 += self.get_j(self.mol, dm1, hermi=hermi)
-            if hybrid:
-                v1 -= 0.5 * hybrid * self.get_k(self.mol, dm1, hermi=hermi)
-            return v1
+            def xc(dm1: NDArray) -> NDArray:
+                return grid.potential_matrix(xc_response(expansion, grid.density(dm1)))
 
-        return vind
+        coulomb = None if triplet else lambda vj: vj
+        return self._response(xc, coulomb, 0.5 * self.functional.exact_exchange, hermi)
 
     def orbital_response(self, mo_coeff=None, mo_occ=None) -> Response:
         """The singlet response on occupied orbitals, without nao x nao grid work (see `dixc.grassmann.Response`)."""

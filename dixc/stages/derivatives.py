@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from dixc.excitations import CasidaMatrix, ResponseSolver, Window, dense_matrices
 from dixc.grassmann import OrbitalRotations
-from dixc.provenance import file_hash, hash_of
+from dixc.provenance import file_hash, hash_of, origin
 from dixc.records import ReferenceRecord, read_records
-from dixc.store import ChunkWriter
+from dixc.store import ChunkWriter, molecules_hash
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -43,7 +43,8 @@ def run(reference: Path, config: Config, out: Path) -> None:
     settings = config.derivatives.model_dump()
     records = read_records(reference)
     key = hash_of([settings, file_hash(reference)])
-    writer = ChunkWriter(out, stage="derivatives", settings=settings, key=key)
+    made_from = origin(config, molecules_hash(reference), reference=reference)
+    writer = ChunkWriter(out, stage="derivatives", settings=settings, key=key, origin=made_from)
     for record in tqdm(records, desc=f"derivatives {out.stem}", unit="mol", disable=None):
         if not writer.has(record.name):
             attributes = {"split": record.split, "n_heavy": record.n_heavy}

@@ -17,11 +17,11 @@ from tqdm import tqdm
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.grid import AOGrid
-from dixc.models import locate, shipped
-from dixc.provenance import file_hash, hash_of
+from dixc.models import shipped
+from dixc.provenance import file_hash, hash_of, origin
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import history
-from dixc.store import ChunkWriter
+from dixc.store import ChunkWriter, molecules_hash
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -47,14 +47,15 @@ def label(functional: Functional, name: str) -> dict[str, str | int]:
 def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     """Write the SCF chunk of a functional (registry name or model file) for a reference chunk."""
     settings = config.evaluation.scf.model_dump()
-    xc = registry.resolve(functional)
-    source = file_hash(locate(functional)) if locate(functional).is_file() else functional
+    xc = registry.resolve(functional, config.classes())
+    records = read_records(reference)
+    model = registry.model_file(functional)
+    source = functional if model is None else file_hash(model)
     key = hash_of([settings, source, file_hash(reference)])
     tags = label(xc, functional)
-    writer = ChunkWriter(out, stage="scf", settings=settings, key=key, attributes=tags)
-    for record in tqdm(
-        read_records(reference), desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None
-    ):
+    made_from = origin(config, molecules_hash(reference), functional=model, reference=reference)
+    writer = ChunkWriter(out, stage="scf", settings=settings, key=key, attributes=tags, origin=made_from)
+    for record in tqdm(records, desc=f"scf {out.parent.name} {out.stem}", unit="mol", disable=None):
         if not writer.has(record.name):
             arrays, attributes = evaluate(record, xc, settings)
             writer.write(record.name, arrays, attributes | {"split": record.split}, UNITS)

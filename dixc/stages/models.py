@@ -10,17 +10,6 @@ from dixc.functionals import files, registry
 from dixc.functionals.base import Functional
 from dixc.models import locate, shipped
 
-# papers of the registry's functionals; a class may also bring its own as the attribute `source`
-SOURCES = {
-    "lda": "Slater 1951 + Perdew, Wang, Phys. Rev. B 45, 13244 (1992)",
-    "pbe": "Perdew, Burke, Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996)",
-    "r2scan": "Furness et al., J. Phys. Chem. Lett. 11, 8208 (2020)",
-    "b3lyp": "Stephens et al., J. Phys. Chem. 98, 11623 (1994)",
-    "xcdiff": "Dick, Fernandez-Serra, Phys. Rev. B 104, L161109 (2021)",
-    "nnmgga": "Nagai, Akashi, Sugino, npj Comput. Mater. 6, 43 (2020)",
-    "skala-mgga": "Luise et al., arXiv:2506.14665 (2025), local part",
-    "egxc": "Gao, Eberhard, Guennemann (2025)",
-}
 COLUMNS = ("name", "kind", "parameters", "size", "source")
 
 
@@ -34,18 +23,19 @@ def entries() -> list[dict[str, Any]]:
     """One mapping a functional, ready for JSON.
 
     Returns:
-        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; parameters
-        (their number, None where the functional cannot be built here); file and file_bytes (None for a name of the
-        registry); for trained models also architecture, reference and loss.
+        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; pointwise;
+        parameters (their number, None where the functional cannot be built here); file and file_bytes (None for a
+        name of the registry); for trained models also architecture, reference and loss.
     """
     return [_of_registry(name) for name in registry.available()] + [_of_model(name) for name in shipped()]
 
 
 def _of_registry(name: str) -> dict[str, Any]:
+    problem = None
     try:
         functional = registry.create(name)
-    except (UserError, ImportError):  # an optional dependency that is not installed
-        functional = None
+    except UserError as error:  # somebody else's entry point: the others are listed all the same
+        functional, problem = None, f"cannot be created: {error}"
     count = None if functional is None else n_parameters(functional)
     return {
         "name": name,
@@ -55,7 +45,8 @@ def _of_registry(name: str) -> dict[str, Any]:
         "file": None,
         "file_bytes": None,
         "xctype": getattr(functional, "xctype", None),
-        "source": _source(name, functional),
+        "pointwise": getattr(functional, "pointwise", None),
+        "source": problem or functional.source or None,
     }
 
 
@@ -73,7 +64,8 @@ def _of_model(name: str) -> dict[str, Any]:
         "file": str(path),
         "file_bytes": path.stat().st_size,
         "xctype": functional.xctype,
-        "source": _source(architecture, functional),
+        "pointwise": functional.pointwise,
+        "source": functional.source or None,
         "architecture": architecture,
         "reference": "/".join(str(reference[key]) for key in ("functional", "basis") if key in reference),
         "loss": metadata.get("loss"),
@@ -83,10 +75,6 @@ def _of_model(name: str) -> dict[str, Any]:
 def n_parameters(functional: Functional) -> int:
     """Number of parameters that a training changes."""
     return sum(parameter.numel() for parameter in functional.parameters())
-
-
-def _source(name: str, functional: Functional | None) -> str | None:
-    return getattr(functional, "source", None) or SOURCES.get(name)
 
 
 def as_text(listed: list[dict[str, Any]]) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from dixc.errors import UserError
+from dixc.method import check_functional
 from dixc.molecules import Molecule, read_xyz
-from dixc.provenance import file_hash, hash_of
+from dixc.provenance import file_hash, hash_of, origin, short
 from dixc.records import ENERGY_NAMES, UNITS, reference_mean_field
 from dixc.store import ChunkWriter
 
@@ -21,16 +23,35 @@ def run(molecules: Path, config: Config, out: Path) -> None:
     """Write the reference chunk of an xyz file; molecules that fail are recorded with their reason.
 
     Raises:
-        UserError: broken input, or more failures than `reference.max_failed_fraction`.
+        UserError: broken input, a functional or basis that cannot be a reference, or more failures than
+            `reference.max_failed_fraction`.
     """
     settings = config.reference.model_dump()
+    check_functional(settings["functional"])
     listed = read_xyz(molecules)
-    key = hash_of([settings, file_hash(molecules)])
-    writer = ChunkWriter(out, stage="reference", settings=settings, key=key)
+    _require_basis(listed, settings["basis"], molecules)
+    digest = file_hash(molecules)
+    key = hash_of([settings, digest])
+    made_from = origin(config, short(digest), xyz=molecules)
+    writer = ChunkWriter(out, stage="reference", settings=settings, key=key, origin=made_from)
     for molecule in tqdm(listed, desc=f"reference {out.stem}", unit="mol", disable=None):
         if not writer.has(molecule.name):
             _compute(molecule, settings, writer)
     writer.finish(settings["max_failed_fraction"])
+
+
+def _require_basis(listed: list[Molecule], basis: str, path: Path) -> None:
+    """Refuses a basis that none of the molecules can have.
+
+    A basis that some molecules cannot have is theirs: they are recorded as failed.
+    """
+    for molecule in listed:
+        try:
+            molecule.to_pyscf(basis)
+            return
+        except UserError as error:
+            reason = str(error)
+    raise UserError(f"reference.basis: {reason} (nor for any other molecule of {path})")
 
 
 def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
@@ -40,7 +61,12 @@ def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
         "formula": molecule.formula,
         "n_heavy": molecule.n_heavy,
     }
-    mf = reference_mean_field(molecule.to_pyscf(settings["basis"]), settings)
+    try:
+        mol = molecule.to_pyscf(settings["basis"])
+    except UserError as error:
+        writer.fail(molecule.name, str(error).removeprefix(f"{molecule.name}: "), attributes)
+        return
+    mf = reference_mean_field(mol, settings)
     mf.kernel()
     if not mf.converged:
         reason = f"{settings['functional']} SCF not converged in {settings['max_cycle']} cycles"

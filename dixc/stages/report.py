@@ -39,6 +39,7 @@ def run(
         UserError: a table or log is missing or not what it should be, or `out` cannot be written.
     """
     from dixc import provenance
+    from dixc.store import sidecar
 
     tables, out = Path(tables), Path(out)
     read = {name: read_table(tables / f"{name}.csv", name) for name in TABLES if name not in OF_DETAILS}
@@ -47,10 +48,17 @@ def run(
     sources = Sources({} if molecules is None else read_molecules(molecules), out.parent)
     logs = read_logs(training)
     drawn = figures.draw_all(config, read, logs)
-    text = html.page(config, read, summary, logs, drawn, provenance.collect(), sources)
+    record = provenance.collect() | provenance.origin(config)
+    of_tables = sidecar.read_sidecar(tables / "summary.csv")
+    if of_tables is not None:
+        of_tables.pop("packages", None)
+        record |= {"molecules": of_tables.pop("molecules", "unknown"), "tables": of_tables}
+    text = html.page(config, read, summary, logs, drawn, record, sources) + sidecar.comment(record)
     with staged(out.parent) as folder:
         for figure in drawn:
-            (folder / f"{figure.name}.svg").write_text(figure.svg, encoding="utf-8")
+            (folder / f"{figure.name}.svg").write_text(
+                figure.svg.rstrip("\n") + "\n" + sidecar.comment(record), encoding="utf-8"
+            )
         (folder / "report.html").write_text(text, encoding="utf-8")
         (out.parent / "figures").mkdir(exist_ok=True)
         for figure in drawn:

@@ -9,6 +9,7 @@ energies, and the summary (`dixc.report.metrics`).
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from dixc import provenance
 from dixc.errors import UserError
-from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, floats, sort_rows, summarise
+from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, sort_rows, summarise
+from dixc.stages.element_fit import element_counts, fitted_errors
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -57,6 +59,7 @@ INTEGERS = {
     "n_failed",
     "cycle",
 }
+PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "libxc", "torch", "numpy", "environment", "config")
 TRUTH = {"True": True, "False": False}
 Paths = Sequence[Path]
 
@@ -65,7 +68,7 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
     """Merge all parts and write the tables into `out`.
 
     Args:
-        config: the run's config; its settings are not needed here, the parts carry their own names.
+        config: the run's config, for the provenance; the parts carry their own names.
         scf: chunk files of stage "scf".
         warmstart, tddft: CSV parts.
         out: folder of the tables.
@@ -75,11 +78,29 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
     """
     from dixc.stages import details
 
-    del config
     tables = merge(scf, warmstart, tddft)
     tables["summary"] = summarise(tables)
     tables |= details.collect(scf, warmstart, tddft)
-    write_tables(tables, out)
+    write_tables(tables, out, record_of(config, scf))
+
+
+def record_of(config: Config | None, scf: Paths) -> dict[str, Any]:
+    """Provenance of the tables: this program's, and that of the programs that made the SCF parts.
+
+    Returns:
+        as of `provenance.collect` and `provenance.origin`; `made_by`: distinct versions of the programs behind the
+        parts, each with its number of files; `packages`: versions of all installed packages.
+    """
+    from pyscf.dft import libxc  # noqa: F401  (its version is known only once it is loaded)
+
+    from dixc.store import read_info
+
+    found = [read_info(path)["provenance"] for path in scf]
+    counts = Counter(tuple((key, part[key]) for key in PROGRAMS if key in part) for part in found)
+    molecules = provenance.combined(str(part.get("molecules", "")) for part in found)
+    made_by = [dict(versions) | {"files": count} for versions, count in counts.items()]
+    record = provenance.collect() | provenance.origin(config, molecules)
+    return record | {"made_by": made_by, "packages": provenance.installed()}
 
 
 def merge(scf: Paths, warmstart: Paths, tddft: Paths) -> dict[str, pd.DataFrame]:
@@ -113,10 +134,10 @@ def _gather(name: str, paths: Paths, read: Callable[[Path], pd.DataFrame]) -> pd
 
 def read_chunk(path: Path) -> pd.DataFrame:
     """Rows of an scf chunk: scf.csv's columns but for the fit, and `atomic_numbers` (empty if unknown)."""
-    from dixc.store import open_chunk
+    from dixc.store import decoding, open_chunk
 
     rows = []
-    with open_chunk(path, stage="scf") as chunk:
+    with open_chunk(path, stage="scf") as chunk, decoding(path):
         root = {key: _attribute(chunk, key, path) for key in ("model", "loss", "seed")}
         for key, group in chunk.items():
             where = f"{path}: {key}"
@@ -190,63 +211,33 @@ def as_types(table: pd.DataFrame, name: str, path: Path | None = None) -> pd.Dat
     return pd.DataFrame(result, columns=COLUMNS[name])
 
 
-def element_counts(atomic_numbers: pd.Series) -> pd.DataFrame:
-    """Atoms of each element: a row a molecule (index kept), a column an atomic number that occurs."""
-    elements = sorted({z for numbers in atomic_numbers for z in numbers})
-    counts = [[numbers.count(z) for z in elements] for numbers in atomic_numbers]
-    return pd.DataFrame(counts, index=atomic_numbers.index, columns=elements, dtype=float)
-
-
-def fit_elements(errors: NDArray, counts: NDArray) -> NDArray:
-    """Per-element energies c with errors ~ counts @ c, least squares of least norm, no intercept.
-
-    Args:
-        errors: (n_molecules,), mEh.
-        counts: (n_molecules, n_elements).
-    """
-    return np.linalg.lstsq(counts, errors, rcond=None)[0]
-
-
-def fitted_errors(scf: pd.DataFrame, counts: pd.DataFrame) -> pd.Series:
-    """Energy errors (mEh) less per-element energies, which are fitted on the converged training molecules.
-
-    One fit for each (model, loss, seed), used for all its splits. NaN for molecules with an element that no
-    such training molecule has, and for all where there is none.
-
-    Args:
-        scf: rows with the keys, `converged` and `e_tot_error_mEh`.
-        counts: as of `element_counts`, same index.
-    """
-    result = pd.Series(np.nan, index=scf.index)
-    for _, rows in scf.groupby(["model", "loss", "seed"]):
-        errors = pd.Series(floats(rows["e_tot_error_mEh"]), index=rows.index)
-        train = rows.index[(rows["split"] == "train") & rows["converged"] & np.isfinite(errors)]
-        if not len(train):
-            continue
-        present = counts.loc[train].sum() > 0
-        used = counts.loc[rows.index, present]
-        energies = fit_elements(errors[train].to_numpy(), used.loc[train].to_numpy())
-        known = counts.loc[rows.index, ~present].sum(axis=1) == 0
-        result[rows.index] = (errors - used.to_numpy() @ energies).where(known)
-    return result
-
-
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A hidden folder in `out` for files under way; it is gone afterwards, whatever happens."""
-    try:
+    from dixc.store.files import writing
+
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".part-", dir=out) as folder:
             yield Path(folder)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
-def write_tables(tables: dict[str, pd.DataFrame], out: Path) -> None:
-    """Write every table as out/NAME.csv; all exist under other names before the first is renamed."""
+def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, Any] | None = None) -> None:
+    """Write every table as out/NAME.csv, and their provenance; all exist under other names before the first is renamed.
+
+    Args:
+        tables: by name.
+        out: folder.
+        record: provenance, for provenance.json beside them.
+    """
+    from dixc.store.sidecar import NAME, sidecar_text
+
     out = Path(out)
     with staged(out) as folder:
-        for name, table in tables.items():
-            table[COLUMNS[name]].to_csv(folder / f"{name}.csv", index=False)
-        for name in tables:
-            os.replace(folder / f"{name}.csv", out / f"{name}.csv")
+        content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
+        if record is not None:
+            content = {NAME: sidecar_text(content, record).encode(), **content}
+        for name, data in content.items():
+            (folder / name).write_bytes(data)
+        for name in content:
+            os.replace(folder / name, out / name)

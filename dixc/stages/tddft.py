@@ -11,17 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from dixc import provenance
 from dixc.errors import UserError
 from dixc.excitations import Excitations, ResponseSolver, oscillator_strengths
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.records import ReferenceRecord, read_failures, read_records
-from dixc.stages.warmstart import TAGS, failed_row, write_rows
-from dixc.store import open_chunk
+from dixc.stages.warmstart import TAGS, failed_row, read_tags
+from dixc.store import (
+    molecule_group,
+    molecules_hash,
+    open_chunk,
+    require_made_from,
+    require_writable,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -39,22 +48,27 @@ HARTREE_EV = 27.211386245988
 def run(functional: str, config: Config, reference: Path, derivatives: Path, scf: Path, out: Path) -> None:
     """Write the TDDFT rows of a functional for the molecules of a chunk."""
     settings = config.evaluation.tddft
-    xc = registry.resolve(functional)
+    require_writable(out)
+    xc = registry.resolve(functional, config.classes())
     rows = []
     with open_chunk(scf, stage="scf") as solved, open_chunk(derivatives, stage="derivatives") as known:
-        tags = {key: solved.attrs[key] for key in ("model", "loss", "seed")}
+        model = registry.model_file(functional)
+        require_made_from(solved, scf, reference=reference, **({"functional": model} if model else {}))
+        require_made_from(known, derivatives, reference=reference)
+        tags = read_tags(solved, scf)
         for record in tqdm(
             read_records(reference), desc=f"tddft {out.parent.name}", unit="mol", disable=None
         ):
-            group = solved[record.name]
+            group = molecule_group(solved, scf, record.name)
+            states = molecule_group(known, derivatives, record.name)
             common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
             mf = _mean_field(record, xc, group)
             solver = _solver(mf, record.name) if mf.converged else None
             if not mf.converged:
                 tqdm.write(f"{record.name}: no excitations, the SCF did not converge")
             for method in settings.methods:
-                energies = np.array(known[record.name][f"{method}_energies"])
-                amplitudes = np.array(known[record.name][f"{method}_amplitudes"])
+                energies = np.array(states[f"{method}_energies"])
+                amplitudes = np.array(states[f"{method}_amplitudes"])
                 target = Excitations(energies, amplitudes, np.ones(len(energies), dtype=bool))
                 found = _excitations(solver, len(energies), method, record.name)
                 for row in compare(record, mf, found, target, settings.n_states):
@@ -62,7 +76,15 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
         for name, failure in read_failures(reference).items():
             for method, state in product(settings.methods, range(1, settings.n_states + 1)):
                 rows.append(tags | failed_row(name, failure) | {"method": method, "state": state})
-    write_rows(rows, COLUMNS, out)
+    made_from = provenance.origin(
+        config,
+        molecules_hash(reference),
+        functional=model,
+        reference=reference,
+        derivatives=derivatives,
+        scf=scf,
+    )
+    write_csv(out, pd.DataFrame(rows, columns=COLUMNS), provenance.collect() | made_from)
 
 
 def _mean_field(record: ReferenceRecord, xc, group):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from dixc import provenance
 from dixc.functionals import files
+from dixc.records import elements, training_origin
+from dixc.store import require_writable, write_csv
 from dixc.training.data import load_molecules
 from dixc.training.loop import Trainer
 
@@ -36,10 +39,17 @@ def run(
     stale weights.
     """
     settings = config.training
-    functional = files.load(start)
-    levels = (settings.grid_level, settings.hessian.grid_level)
-    train = load_molecules(train_references, train_derivatives, *levels, functional.xctype)
-    validation = load_molecules(validation_references, [], *levels, functional.xctype)
+    for path in (out, log):
+        require_writable(path)
+    functional = files.load(start, config.classes())
+    load = partial(
+        load_molecules,
+        grid_level=settings.grid_level,
+        hessian_grid_level=settings.hessian.grid_level,
+        xctype=functional.xctype,
+        dtype=torch.float32 if settings.precision == "mixed" else torch.float64,
+    )
+    train, validation = load(train_references, train_derivatives), load(validation_references, [])
     inputs = [
         provenance.file_hash(p)
         for p in [start, *train_references, *train_derivatives, *validation_references]
@@ -48,7 +58,9 @@ def run(
     checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
     trainer.run()
+    made_by = provenance.collect() | training_origin(config, train_references)
     metadata = {
+        "elements": elements(entry.record for entry in train.values()),
         "model": model,
         "loss": loss,
         "seed": seed,
@@ -59,15 +71,8 @@ def run(
         "reference": config.reference.model_dump(mode="json"),
         "train_molecules": sorted(train),
         "validation_molecules": sorted(validation),
-        "provenance": provenance.collect(),
+        "provenance": made_by,
     }
-    _write_log(pd.DataFrame(trainer.rows), log)
+    write_csv(log, pd.DataFrame(trainer.rows), made_by)
     files.save(functional, out, metadata)
     checkpoint.unlink(missing_ok=True)
-
-
-def _write_log(rows: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(temporary, index=False)
-    os.replace(temporary, path)

@@ -1,4 +1,5 @@
-"""Warm-start stage: the reference SCF from PySCF's default guess, and from the density of a cheaper functional.
+"""Warm-start stage: the reference SCF from PySCF's default guess, from the density of a cheaper functional, and
+accelerated by its Hessian as well.
 
 The convergence thresholds are those of the evaluation for both, every Fock build of the reference is counted, and the
 final energy is compared with the tightly converged reference.
@@ -6,7 +7,6 @@ final energy is compared with the tightly converged reference.
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dixc import provenance
+from dixc.functionals import registry
 from dixc.records import ReferenceRecord, read_failures, read_records
+from dixc.stages import accelerate
 from dixc.stages.evaluate import count_fock_builds
 from dixc.stages.history import History, log_scf
-from dixc.store import open_chunk
+from dixc.store import (
+    decoding,
+    molecule_group,
+    molecules_hash,
+    open_chunk,
+    require_made_from,
+    require_writable,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -36,21 +47,39 @@ COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh", *HIST
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
     """Write warm-start rows: of the default guess if `scf` is None, else of the densities in an SCF chunk."""
     settings = config.evaluation.scf.model_dump()
+    require_writable(out)
     records = read_records(reference)
-    guess = "minao" if scf is None else "density"
+    guesses = ["minao"] if scf is None else ["density"]
     if scf is None:
         tags = {"model": config.reference.functional, "loss": "none", "seed": 0}
         bar = tqdm(records, desc="default guess", unit="mol", disable=None)
         rows = [_row(record, "minao", None, settings) for record in bar]
     else:
         with open_chunk(scf, stage="scf") as chunk:
-            tags = {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
+            require_made_from(chunk, scf, reference=reference)
+            tags = read_tags(chunk, scf)
             bar = tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None)
-            rows = [_warm_row(record, chunk[record.name], settings) for record in bar]
-    rows += [
-        failed_row(name, failure) | {"guess": guess} for name, failure in read_failures(reference).items()
-    ]
-    write_rows([tags | row for row in rows], COLUMNS, out)
+            rows = [_warm_row(record, molecule_group(chunk, scf, record.name), settings) for record in bar]
+        if config.evaluation.warmstart.accelerate:
+            guesses.append("accelerate")
+            xc = registry.resolve(functional, config.classes())
+            bar = tqdm(records, desc=f"accelerated by {functional}", unit="mol", disable=None)
+            rows += [accelerate.row(record, xc, settings) for record in bar]
+    failed = read_failures(reference).items()
+    rows += [failed_row(name, why) | {"guess": guess} for guess in guesses for name, why in failed]
+    made_from = provenance.origin(config, molecules_hash(reference), reference=reference, scf=scf)
+    table = pd.DataFrame([tags | row for row in rows], columns=COLUMNS)
+    write_csv(out, table, provenance.collect() | made_from)
+
+
+def read_tags(chunk, path: Path) -> dict:
+    """Model, loss and seed of an open SCF chunk.
+
+    Raises:
+        UserError: it does not say.
+    """
+    with decoding(path):
+        return {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
 
 
 def failed_row(name: str, failure: dict) -> dict:
@@ -72,7 +101,8 @@ def _warm_row(record: ReferenceRecord, solved, settings: dict) -> dict:
 def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> dict:
     mf = record.mean_field()
     mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
-    mf.grids.build()
+    if hasattr(mf, "grids"):  # Hartree-Fock has none
+        mf.grids.build()
     builds = count_fock_builds(mf)
     mf.callback = history = History()
     start = time.perf_counter()
@@ -93,11 +123,3 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
     }
     log_scf(f"{record.name}, from {guess}", row, history, "hybrid_fock_builds")
     return row | history.columns()
-
-
-def write_rows(rows: list[dict], columns: list[str], path: Path) -> None:
-    """A CSV with exactly these columns, under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
-    os.replace(temporary, path)

@@ -6,8 +6,23 @@ damaged input. `ChunkWriter` keeps each finished molecule as a small chunk of it
 that a killed job goes on where it stopped, and puts them together at the end.
 """
 
-from dixc.store.files import FORMAT_VERSION, atomic_file, open_chunk
-from dixc.store.info import read_info
+from dixc.store.files import FORMAT_VERSION, atomic_file, decoding, held_errors, open_chunk, require_writable
+from dixc.store.info import molecule_group, molecules_hash, read_info, require_made_from
+from dixc.store.sidecar import write_csv, write_sidecar
 from dixc.store.writer import ChunkWriter
 
-__all__ = ["FORMAT_VERSION", "ChunkWriter", "atomic_file", "open_chunk", "read_info"]
+__all__ = [
+    "FORMAT_VERSION",
+    "ChunkWriter",
+    "atomic_file",
+    "decoding",
+    "held_errors",
+    "molecule_group",
+    "molecules_hash",
+    "open_chunk",
+    "read_info",
+    "require_made_from",
+    "require_writable",
+    "write_csv",
+    "write_sidecar",
+]

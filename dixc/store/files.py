@@ -33,6 +33,22 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
+def require_writable(path: AnyPath) -> None:
+    """Tries a place before hours of work go into what is to be written there.
+
+    Raises:
+        UserError: nothing can be written there.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise UserError(f"{path}: cannot write: it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
+        trial.touch()
+        trial.unlink()
+
+
 @contextmanager
 def atomic_file(path: AnyPath, buffering: int = -1) -> Iterator[BinaryIO]:
     """Binary file for reading and writing that appears at `path`, whole and on disk, when the block succeeds.
@@ -64,21 +80,50 @@ def write_chunk(path: Path, stage: str, attributes: Mapping[str, Any], fill: Cal
     import h5py
 
     with atomic_file(path, buffering=0) as disk:
-        held = _HeldErrors(disk)
-        try:
-            with h5py.File(held, "w", userblock_size=HEADER_BYTES, track_order=True) as file:
-                file.attrs.update({**attributes, "stage": stage, "format_version": FORMAT_VERSION})
-                fill(file)
-        except Exception:
-            # after a failed write HDF5 may stumble over what is missing: the write error is the cause
-            if held.error is None:
-                raise
-        if held.error is not None:
-            raise held.error
+        with (
+            held_errors(disk) as held,
+            h5py.File(held, "w", userblock_size=HEADER_BYTES, track_order=True) as file,
+        ):
+            file.attrs.update({**attributes, "stage": stage, "format_version": FORMAT_VERSION})
+            fill(file)
         disk.seek(HEADER_BYTES)
         header = _header(*_digest(disk))
         disk.seek(0)
         disk.write(header)
+
+
+@contextmanager
+def held_errors(disk: BinaryIO) -> Iterator[io.RawIOBase]:
+    """A file for a library that does not survive a full disk; the first write error comes when it has finished.
+
+    Args:
+        disk: open for writing, without a buffer.
+    """
+    held = _HeldErrors(disk)
+    try:
+        yield held
+    except Exception:
+        # after a failed write the library may stumble over what is missing: the write error is the cause
+        if held.error is None:
+            raise
+    if held.error is not None:
+        raise held.error
+
+
+@contextmanager
+def decoding(path: AnyPath) -> Iterator[None]:
+    """Turns whatever comes of reading a file with wrong content into one line; for code that only reads.
+
+    Raises:
+        UserError: something is missing in the file, or is not of the kind that dixc writes.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a wrong file can make any layer stumble: HDF5, NumPy, JSON
+        problem = " ".join(str(error).split())[:100] or type(error).__name__
+        raise UserError(f"{path}: not as dixc writes it ({problem}); run its stage again") from error
 
 
 @contextmanager
@@ -96,15 +141,18 @@ def open_chunk(path: AnyPath, stage: str | None = None) -> Iterator[h5py.File]:
 
     _verify(Path(path))
     # files never change once they have their name, and locks fail on some network file systems
-    with h5py.File(path, "r", locking=False) as file:
-        found = str(file.attrs["stage"])
+    with decoding(path):
+        file = h5py.File(path, "r", locking=False)
+    with file:
+        with decoding(path):
+            found = str(file.attrs.get("stage", "unknown"))
         if stage not in (None, found):
             raise UserError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
         yield file
 
 
 class _HeldErrors(io.RawIOBase):
-    """File for HDF5 that keeps the first write error and lets HDF5 go on as if nothing had happened.
+    """File that keeps the first write error and lets its user go on as if nothing had happened.
 
     HDF5 does not survive a full disk: it cannot close the file any more and crashes when the process ends.
     """

@@ -31,6 +31,7 @@ class ChunkWriter:
         settings: Mapping[str, Any],
         key: str,
         attributes: Mapping[str, Any] | None = None,
+        origin: Mapping[str, Any] | None = None,
     ):
         """Opens the folder of finished molecules; folders of other keys are stale and removed.
 
@@ -40,6 +41,7 @@ class ChunkWriter:
             settings: the part of the config that determines the content (JSON values).
             key: hash of all inputs and settings; finished molecules are taken over only if it is the same.
             attributes: more attributes of the whole file.
+            origin: hashes of what it is made from (`provenance.origin`), kept beside the versions.
 
         Raises:
             UserError: nothing can be written there.
@@ -48,6 +50,7 @@ class ChunkWriter:
         self.stage = stage
         self.settings = dict(settings)
         self.attributes = dict(attributes or {})
+        self.origin = dict(origin or {})
         # another version of the program may compute something else from the same inputs
         defining = [key, stage, self.settings, self.attributes, FORMAT_VERSION, __version__]
         self.parts_folder = self.path.with_name(f".{self.path.name}.{provenance.hash_of(defining)}.parts")
@@ -117,7 +120,7 @@ class ChunkWriter:
             **self.attributes,
             "split": splits.pop() if len(splits) == 1 else "",
             "settings": json.dumps(self.settings, sort_keys=True),
-            "provenance": json.dumps(provenance.collect(), sort_keys=True),
+            "provenance": json.dumps(provenance.collect() | self.origin, sort_keys=True),
         }
         write_chunk(self.path, self.stage, root, lambda file: self._copy_parts(order, file))
         shutil.rmtree(self.parts_folder, ignore_errors=True)

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import torch
 
+from dixc import provenance
 from dixc.errors import UserError
+from dixc.store import atomic_file, held_errors
 
 if TYPE_CHECKING:
     from dixc.training.loop import Trainer
 
+FORMAT = "dixc-checkpoint"
+VERSION = 1
 PARTS = ("functional", "average", "optimizer", "schedule")
 SCALARS = ("step", "wall_s", "bad_steps", "rows", "best_score", "best_state")
 
 
 def save(trainer: Trainer) -> None:
-    """Write the trainer's state to its checkpoint file."""
-    state = {part: getattr(trainer, part).state_dict() for part in PARTS}
+    """Write the trainer's state to its checkpoint file, in one step.
+
+    Raises:
+        UserError: it cannot be written; the last checkpoint stays.
+    """
+    state = {"format": FORMAT, "version": VERSION, "provenance": provenance.collect()}
+    state |= {"loss": trainer.loss, "seed": trainer.seed}
+    state |= {part: getattr(trainer, part).state_dict() for part in PARTS}
     state |= {name: getattr(trainer, name) for name in SCALARS}
     state["best_score"] = float(trainer.best_score)
     state["orbitals"] = {k: [torch.from_numpy(o) for o in v] for k, v in trainer.orbitals.items()}
-    temporary = trainer.checkpoint.with_suffix(".tmp")
-    trainer.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, temporary)
-    os.replace(temporary, trainer.checkpoint)
+    with atomic_file(trainer.checkpoint, buffering=0) as disk, held_errors(disk) as file:
+        torch.save(state, file)
 
 
 def restore(trainer: Trainer) -> None:
@@ -40,11 +47,11 @@ def restore(trainer: Trainer) -> None:
         state = torch.load(trainer.checkpoint, weights_only=True)
         for part in PARTS:
             getattr(trainer, part).load_state_dict(state[part])
+        for name in SCALARS:
+            setattr(trainer, name, state[name])
+        trainer.orbitals = {k: tuple(o.numpy() for o in v) for k, v in state["orbitals"].items()}
     except Exception as error:
         problem = str(error).splitlines()[0][:120]
         raise UserError(
             f"{trainer.checkpoint}: not a usable checkpoint ({problem}); delete it to start over"
         ) from error
-    for name in SCALARS:
-        setattr(trainer, name, state[name])
-    trainer.orbitals = {k: tuple(o.numpy() for o in v) for k, v in state["orbitals"].items()}

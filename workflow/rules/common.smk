@@ -1,21 +1,29 @@
 # The checked config of the run, and helpers of all rules. Parsed again for every job on a cluster: keep it cheap.
 #
 # Every command reads results/<run>/config.yaml. That file is no input of any rule: a rule states in its params the
-# settings that it depends on, so that Snakemake reruns it when one of those changes, and not when another does.
+# settings that it depends on, and its version of the method, so that Snakemake reruns it when one of those changes,
+# and not when another does.
 import json
 import re
+import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from dixc.config import SPLITS, validate, write
+from dixc.config import SPLITS, validate
 from dixc.errors import UserError
+from dixc.resources import LARGEST_UNKNOWN, estimate, sizes
+from dixc.workflow import METHODS, start, upgrade_notice
 from dixc.report.terminal import summary_text
 
 try:
     CONFIG = validate(config, source=" + ".join(map(str, workflow.configfiles)) or "config")
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+
+BEGIN = time.time()
 
 
 def result(path):
@@ -58,6 +66,23 @@ def scaled(amount):
     return resource
 
 
+def heavy_atoms(chunk):
+    """Heavy atoms of a chunk's molecules, or at most so many where nobody has looked yet."""
+    known = sizes(result("molecules/molecules.csv"), chunk)
+    largest = getattr(CONFIG.molecules, chunk.rsplit("-", 1)[0]).max_heavy
+    return known or [largest or LARGEST_UNKNOWN] * CONFIG.molecules.chunk_size
+
+
+def for_chunk(stage, which):
+    """A resources function: mem_mb or runtime of a job on one chunk, more with every attempt."""
+
+    def resource(wildcards, attempt):
+        memory, minutes = estimate(stage, heavy_atoms(wildcards.chunk), CONFIG.reference.basis)
+        return {"mem_mb": memory, "runtime": minutes}[which] * attempt
+
+    return resource
+
+
 def one_of(values):
     """A regular expression for any of the values, and for nothing else."""
     return "|".join(map(re.escape, values)) or "(?!)"
@@ -66,6 +91,52 @@ def one_of(values):
 def is_training_data(wildcards):
     """Priority of the reference and its derivatives: training is the longest part and waits for these."""
     return 0 if wildcards.chunk.startswith("test") else 50
+
+
+def model_settings(wildcards):
+    """Hyperparameters of the model, as text."""
+    return json.dumps(CONFIG.hyperparameters(wildcards.model), sort_keys=True)
+
+
+def training_settings(wildcards):
+    """The training settings that decide the weights of this loss, as text."""
+    return json.dumps(CONFIG.training.settings(wildcards.loss), sort_keys=True)
+
+
+def longest_first(wildcards):
+    """Priority of a training: a loss with more terms takes longer and must not be the last to start."""
+    return {"hess": 30, "grad": 20, "base": 10}[wildcards.loss]
+
+
+def checkpoint_folder(wildcards, output):
+    """Folder of a training's checkpoints, beside that of the models."""
+    model = Path(output.model)
+    return str(model.parents[1] / "checkpoints" / model.stem)
+
+
+def model_file(wildcards):
+    """The file of a trained functional; none for a baseline."""
+    trained = CONFIG.parse(wildcards.functional).trained
+    return result(f"models/{wildcards.functional}.pt") if trained else []
+
+
+def functional_argument(wildcards, input):
+    """How a command names the functional: a model file, or a name in the registry."""
+    return input.get("model") or wildcards.functional
+
+
+def table(name):
+    """An output of `tables`, shown in Snakemake's report."""
+    return report(
+        result(f"tables/{name}.csv"),
+        caption=f"../report/{name}.rst",
+        category="Tables",
+        labels={"table": name, "run": CONFIG.run},
+    )
+
+
+if workflow.is_main_process and (notice := upgrade_notice(result("").rstrip("/"))):
+    print(notice, file=sys.stderr)
 
 
 wildcard_constraints:
@@ -79,11 +150,12 @@ wildcard_constraints:
 
 onstart:
     # not while parsing: a dry run, or a second call refused by the lock, must not change a running run's settings
-    write(CONFIG, result("config.yaml"))
+    start(CONFIG)
 
 
 onsuccess:
-    if Path(result("report.html")).is_file():
+    # only if this call made it, and not one that stopped before, such as at the molecules
+    if Path(result("report.html")).is_file() and Path(result("report.html")).stat().st_mtime > BEGIN:
         print(summary_text(result("tables/summary.csv")))
         print(f"dixc: the report is {result('report.html')}; tables are in {result('tables/')}")
 

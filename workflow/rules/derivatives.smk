@@ -8,12 +8,15 @@ rule derivatives:
     benchmark:
         result("benchmarks/derivatives/{chunk}.tsv")
     priority: is_training_data
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(6000),
-        runtime=scaled(480),
+        mem_mb=for_chunk("derivatives", "mem_mb"),
+        runtime=for_chunk("derivatives", "runtime"),
     params:
         config=result("config.yaml"),
+        method=METHODS["derivatives"],
         settings=settings("derivatives"),
     shell:
         "dixc derivatives {input} --config {params.config} --out {output} --threads {threads} &> {log}"

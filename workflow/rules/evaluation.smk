@@ -1,14 +1,3 @@
-def model_file(wildcards):
-    """The file of a trained functional; none for a baseline."""
-    trained = CONFIG.parse(wildcards.functional).trained
-    return result(f"models/{wildcards.functional}.pt") if trained else []
-
-
-def functional_argument(wildcards):
-    """How a command names the functional: a model file, or a name in the registry."""
-    return model_file(wildcards) or wildcards.functional
-
-
 rule evaluate:
     input:
         model=model_file,
@@ -19,12 +8,15 @@ rule evaluate:
         result("logs/evaluate/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/evaluate/{functional}/{chunk}.tsv")
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(4000),
-        runtime=scaled(240),
+        mem_mb=for_chunk("evaluate", "mem_mb"),
+        runtime=for_chunk("evaluate", "runtime"),
     params:
         config=result("config.yaml"),
+        method=METHODS["evaluate"],
         functional=functional_argument,
         settings=settings("evaluation.scf"),
     shell:
@@ -43,12 +35,15 @@ rule warmstart:
         result("logs/warmstart/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/warmstart/{functional}/{chunk}.tsv")
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(4000),
-        runtime=scaled(240),
+        mem_mb=for_chunk("warmstart", "mem_mb"),
+        runtime=for_chunk("warmstart", "runtime"),
     params:
         config=result("config.yaml"),
+        method=METHODS["warmstart"],
         functional=functional_argument,
         settings=settings("reference", "evaluation.scf"),
     shell:
@@ -65,12 +60,15 @@ rule default_guess:
         result("logs/warmstart/reference/{chunk}.log"),
     benchmark:
         result("benchmarks/warmstart/reference/{chunk}.tsv")
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(4000),
-        runtime=scaled(240),
+        mem_mb=for_chunk("warmstart", "mem_mb"),
+        runtime=for_chunk("warmstart", "runtime"),
     params:
         config=result("config.yaml"),
+        method=METHODS["warmstart"],
         settings=settings("reference", "evaluation.scf"),
     shell:
         "dixc warmstart reference --config {params.config} --reference {input.reference}"
@@ -89,12 +87,15 @@ rule tddft:
         result("logs/tddft/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/tddft/{functional}/{chunk}.tsv")
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(4000),
-        runtime=scaled(240),
+        mem_mb=for_chunk("tddft", "mem_mb"),
+        runtime=for_chunk("tddft", "runtime"),
     params:
         config=result("config.yaml"),
+        method=METHODS["tddft"],
         functional=functional_argument,
         n_states=CONFIG.evaluation.tddft.n_states,
         methods=CONFIG.evaluation.tddft.methods,

@@ -1,30 +1,34 @@
 from dixc.report import FIGURES, TABLES as TABLE_NAMES
 
-FUNCTIONALS = CONFIG.functionals()
-WARMSTART = chunks(CONFIG.evaluation.warmstart.splits)
-TABLES = [result(f"tables/{name}.csv") for name in TABLE_NAMES]
+FUNCTIONALS, TRAINED = CONFIG.functionals(), CONFIG.trained()
 TDDFT = chunks(CONFIG.evaluation.tddft.splits)
-
-
-def table(name):
-    """An output of `tables`, shown in Snakemake's report."""
-    return report(
-        result(f"tables/{name}.csv"),
-        caption=f"../report/{name}.rst",
-        category="Tables",
-        labels={"table": name, "run": CONFIG.run},
-    )
+SCF = [result(f"scf/{name}/{chunk}.h5") for name in FUNCTIONALS for chunk in chunks()]
+STATES = [result(f"tddft/{name}/{chunk}.csv") for name in FUNCTIONALS for chunk in TDDFT]
+STARTS = [
+    result(f"warmstart/{name}/{chunk}.csv")
+    for name in ["reference", *FUNCTIONALS]
+    for chunk in chunks(CONFIG.evaluation.warmstart.splits)
+]
+TABLES = [result(f"tables/{name}.csv") for name in TABLE_NAMES]
+PAGE = [result("report.html"), *(result(f"figures/{name}.svg") for name in FIGURES)]
+# what lies between molecules and tables
+PRODUCTS = [
+    *(result(f"molecules/{name}") for name in ["molecules.csv", *(f"{chunk}.xyz" for chunk in chunks())]),
+    *(result(f"reference/{chunk}.h5") for chunk in chunks()),
+    *(result(f"derivatives/{chunk}.h5") for chunk in {*TDDFT, *(TRAIN if TRAINED else [])}),
+    *(result(f"models/{name}.pt") for name in TRAINED),
+    *(result(f"training/{name}.csv") for name in TRAINED),
+    *SCF,
+    *STARTS,
+    *STATES,
+]
 
 
 rule tables:
     input:
-        scf=[result(f"scf/{name}/{chunk}.h5") for name in FUNCTIONALS for chunk in chunks()],
-        warmstart=[
-            result(f"warmstart/{name}/{chunk}.csv")
-            for name in ["reference", *FUNCTIONALS]
-            for chunk in WARMSTART
-        ],
-        tddft=[result(f"tddft/{name}/{chunk}.csv") for name in FUNCTIONALS for chunk in TDDFT],
+        scf=SCF,
+        warmstart=STARTS,
+        tddft=STATES,
     output:
         scf=table("scf"),
         warmstart=table("warmstart"),
@@ -32,17 +36,21 @@ rule tables:
         summary=table("summary"),
         convergence=table("convergence"),
         spectra=table("spectra"),
+        provenance=result("tables/provenance.json"),
     log:
         result("logs/tables.log"),
     benchmark:
         result("benchmarks/tables.tsv")
     localrule: True
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
+        method=METHODS["tables"],
         folder=subpath(output.summary, parent=True),
         scf=repeated("--scf", "scf"),
         warmstart=repeated("--warmstart", "warmstart"),
@@ -56,7 +64,7 @@ rule report:
     input:
         tables=TABLES,
         molecules=result("molecules/molecules.csv"),
-        training=[result(f"training/{name}.csv") for name in CONFIG.trained()],
+        training=[result(f"training/{name}.csv") for name in TRAINED],
     output:
         page=report(
             result("report.html"),
@@ -78,12 +86,15 @@ rule report:
     benchmark:
         result("benchmarks/report.tsv")
     localrule: True
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
+        method=METHODS["report"],
         folder=lambda wildcards, input: str(Path(input.tables[0]).parent),
         training=repeated("--training", "training"),
         settings=settings("report"),

@@ -1,21 +1,6 @@
 TRAIN = CONFIG.chunks("train")
 
 
-def model_settings(wildcards):
-    """Hyperparameters of the model, as text."""
-    return json.dumps(CONFIG.hyperparameters(wildcards.model), sort_keys=True)
-
-
-def training_settings(wildcards):
-    """The training settings that decide the weights of this loss, as text."""
-    return json.dumps(CONFIG.training.settings(wildcards.loss), sort_keys=True)
-
-
-def longest_first(wildcards):
-    """Priority of a training: a loss with more terms takes longer and must not be the last to start."""
-    return {"hess": 30, "grad": 20, "base": 10}[wildcards.loss]
-
-
 rule prefit:
     input:
         reference=[result(f"reference/{chunk}.h5") for chunk in TRAIN],
@@ -26,12 +11,15 @@ rule prefit:
     benchmark:
         result("benchmarks/prefit/{model}-{seed}.tsv")
     priority: 40
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(4000),
         runtime=scaled(120),
     params:
         config=result("config.yaml"),
+        method=METHODS["prefit"],
         reference=repeated("--reference", "reference"),
         hyperparameters=model_settings,
         settings=settings("prefit"),
@@ -54,14 +42,17 @@ rule train:
     benchmark:
         result("benchmarks/train/{model}-{loss}-{seed}.tsv")
     priority: longest_first
+    conda:
+        "../../envs/dixc.yaml"
     threads: 1
     resources:
         mem_mb=scaled(4000 + int(1000 * CONFIG.training.cache_gb)),
         runtime=scaled(1440),
     params:
         config=result("config.yaml"),
+        method=METHODS["train"],
         # no output: Snakemake would delete it before a rerun, and an interrupted training could not resume
-        checkpoints=result("checkpoints/{model}-{loss}-{seed}"),
+        checkpoints=checkpoint_folder,
         reference=repeated("--train-reference", "reference"),
         derivatives=repeated("--train-derivatives", "derivatives"),
         validation=repeated("--validation-reference", "validation"),

@@ -1,0 +1,72 @@
+"""Fock builds, time and error of the reference SCF: default guess against `dixc.pyscf.accelerate`, as CSV.
+
+    python benchmarks/accelerate.py results/default/reference/test-000.h5 r2scan pbe results/default/models/*.pt
+
+One row a molecule and functional, and a last line a functional with medians. `--set` passes settings of
+`dixc.pyscf.Acceleration`, for ablations: --set rtol=0.01 secants=false grid_level=null block_share=0
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dixc.functionals import registry
+from dixc.records import read_records
+from dixc.stages import accelerate, warmstart
+from dixc.stages.evaluate import label
+
+SETTINGS = {"conv_tol": 1e-9, "max_cycle": 50}
+
+
+def measure(reference: Path, functionals: list[str], changes: dict, default_guess: bool) -> pd.DataFrame:
+    """Rows of the warm-start table."""
+    records, rows = read_records(reference), []
+    if default_guess:
+        tags = {"model": records[0].settings["functional"], "loss": "none", "seed": 0}
+        rows += [tags | warmstart._row(record, "minao", None, SETTINGS) for record in records]
+    for name in functionals:
+        functional = registry.resolve(name)
+        for record in records:
+            rows.append(label(functional, name) | accelerate.row(record, functional, SETTINGS, **changes))
+            print(rows[-1], file=sys.stderr, flush=True)
+    return pd.DataFrame(rows, columns=warmstart.COLUMNS)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Medians over molecules, and the worst case."""
+    groups = table.groupby(["model", "loss", "seed", "guess"], sort=False)
+    return groups.agg(
+        n=("molecule", "size"),
+        converged=("converged", "sum"),
+        hybrid_median=("hybrid_fock_builds", "median"),
+        hybrid_max=("hybrid_fock_builds", "max"),
+        hybrid_mean=("hybrid_fock_builds", "mean"),
+        cheap_median=("cheap_fock_builds", "median"),
+        wall_total_s=("wall_total_s", "sum"),
+        e_diff_max_Eh=("e_diff_Eh", lambda e: e.abs().max()),
+    ).reset_index()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("reference", type=Path, help="chunk written by `dixc reference`")
+    parser.add_argument("functionals", nargs="*", help="registry names or model files")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="fields of Acceleration")
+    parser.add_argument("--no-default-guess", action="store_true", help="leave out the rows of plain PySCF")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in arguments.set)}
+    table = measure(arguments.reference, arguments.functionals, changes, not arguments.no_default_guess)
+    table.to_csv(sys.stdout, index=False, float_format="%.3g")
+    summary(table).to_csv(sys.stdout, index=False, float_format="%.3g")
+
+
+if __name__ == "__main__":
+    main()

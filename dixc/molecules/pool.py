@@ -1,0 +1,143 @@
+"""The molecules to choose from, and which of them are taken."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from dixc.errors import UserError
+from dixc.molecules.duplicates import Geometries
+from dixc.molecules.entry import Entry
+from dixc.molecules.molecule import open_shell_reason
+from dixc.molecules.sources import entries
+
+if TYPE_CHECKING:
+    from dixc.config.sections import Molecules
+
+SHOWN_SKIPS = 10
+# names of doubles and of open shells in the count of skipped molecules
+DOUBLE, OPEN_SHELL = "twice", "no closed shell"
+
+
+class Pool:
+    """Molecules of all files that the filters let through, and which of them are taken.
+
+    Args:
+        settings: files, elements, charges and seed are used.
+
+    Raises:
+        UserError: a file is wrong, or two molecules have one name.
+    """
+
+    def __init__(self, settings: Molecules):
+        self.settings = settings
+        self.where = ", ".join(file.path for file in settings.files)
+        self.entries: dict[str, Entry] = {}
+        self._taken: dict[str, str] = {}
+        self._geometries = Geometries()
+        self._skips: dict[str, tuple[str, str]] = {}
+        for file in settings.files:
+            for entry in entries(file):
+                if entry.name in self.entries:
+                    known = self.entries[entry.name].source
+                    raise UserError(f"{entry.source}: a molecule {entry.name} is in {known} already")
+                self.entries[entry.name] = entry
+        self.allowed = [entry for entry in self.entries.values() if self._filtered(entry) is None]
+        if len(self.allowed) < len(self.entries):
+            print(
+                f"{len(self.allowed)} of {len(self.entries)} molecules pass molecules.elements and molecules.charges"
+            )
+
+    def _filtered(self, entry: Entry) -> str | None:
+        """Why the settings leave a molecule out; None if they do not."""
+        elements, charges = self.settings.elements, self.settings.charges
+        if elements is not None and (others := entry.composition.elements - set(elements)):
+            return f"has {', '.join(sorted(others))}, which is not in molecules.elements"
+        if charges is not None and entry.charge not in charges:
+            return f"has charge {entry.charge}, which is not in molecules.charges"
+        return None
+
+    def take_named(self, names: list[str]) -> list[Entry]:
+        """The test molecules of these names.
+
+        Raises:
+            UserError: unknown, left out by a filter, for another split, no closed shell, or twice.
+        """
+        for name in names:
+            entry = self.entries.get(name)
+            if entry is None:
+                close = difflib.get_close_matches(name, self.entries, n=1)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+                raise UserError(f"molecules.test.names: no {name} in {self.where}{hint}")
+            reason = self._filtered(entry)
+            if reason is None and entry.split not in ("", "test"):
+                reason = f"is for the split {entry.split}, says the file"
+            if reason is None and not self._take(entry, "test"):
+                reason = self._skips[name][1]
+            if reason is not None:
+                raise UserError(f"molecules.test.names: {name} of {entry.source}: {reason}")
+        return [self.entries[name] for name in names]
+
+    def take_random(self, split: str, count: int, min_heavy: int, max_heavy: int) -> list[Entry]:
+        """`count` molecules that are not taken yet, by size and with this split or none in their file.
+
+        Raises:
+            UserError: there are not so many.
+        """
+        fitting = [
+            e for e in self.allowed
+            if min_heavy <= e.composition.n_heavy <= max_heavy and e.name not in self._taken
+        ]  # fmt: skip
+        free = [entry for entry in fitting if entry.split in ("", split)]
+        taken: list[Entry] = []
+        for entry in sorted(free, key=lambda e: self._draw(split, e.name)):
+            if len(taken) == count:
+                break
+            if self._take(entry, split):
+                taken.append(entry)
+        if len(taken) < count:
+            self.report_skips()
+            bound = len(fitting) - len(free)
+            raise UserError(
+                f"molecules.{split}: {count} molecules with {min_heavy} to {max_heavy} heavy atoms wanted, "
+                f"only {len(taken)} left in {self.where} (test is taken first, then validation, then train"
+                + (f"; {bound} more are for another split, say their files)" if bound else ")")
+            )
+        return taken
+
+    def report_skips(self) -> None:
+        """Prints which molecules were passed over, and why."""
+        lines = [
+            f"skipped {name} ({self.entries[name].source}): {reason}"
+            for name, (_, reason) in self._skips.items()
+        ]
+        if len(lines) > SHOWN_SKIPS:
+            lines[SHOWN_SKIPS:] = [f"skipped {len(lines) - SHOWN_SKIPS} more molecules"]
+        if self._skips:
+            kinds = Counter(kind for kind, _ in self._skips.values())
+            lines.append("passed over: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
+        for line in lines:
+            print(line)
+
+    def _draw(self, split: str, name: str) -> tuple[str, str]:
+        return hashlib.sha256(f"{self.settings.seed}:{split}:{name}".encode()).hexdigest(), name
+
+    def _take(self, entry: Entry, split: str) -> bool:
+        """Takes a molecule for a split, unless it is no closed shell or there already; remembers why not."""
+        if entry.name in self._skips:
+            return False
+        molecule = entry.load()
+        kind, reason = OPEN_SHELL, open_shell_reason(molecule)
+        same = None if reason else self._geometries.add(molecule)
+        if same is not None:
+            kind = DOUBLE
+            reason = (
+                f"the same molecule, under another name, is taken already: {same}, in {self._taken[same]}"
+            )
+        if reason is not None:
+            self._skips[entry.name] = kind, reason
+            return False
+        self._taken[entry.name] = split
+        return True

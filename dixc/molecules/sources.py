@@ -1,0 +1,248 @@
+"""Where molecules come from: the entries of `molecules.files`, told apart by what they are.
+
+    qm9pack            the tables in the installed package of this name (QM9 without its uncharacterised molecules)
+    a folder           QM40_xyz.csv if it is in there, else all .xyz files in it and in its subfolders
+    *.csv              a table, see `dixc.molecules.tables`
+    *.tar[.bz2|.gz|.xz]    xyz files in an archive, such as the QM9 release dsgdb9nsd.xyz.tar.bz2
+    any other file     xyz, extended or of the QM9 release, see `dixc.molecules.frames`
+
+Geometries of the data sets (QM9, QM40) are read when a molecule is chosen, all others are checked at once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from dixc.errors import UserError
+from dixc.molecules import tables
+from dixc.molecules.checks import looks_like_bohr, warn_of_bohr
+from dixc.molecules.entry import Entry, composition
+from dixc.molecules.frames import Frame, Place, frames, frames_of, qm9_name
+from dixc.molecules.molecule import Molecule
+from dixc.molecules.xyz import charge_of, molecule_of, named, symbols_of
+
+if TYPE_CHECKING:
+    from dixc.config.sections import MoleculeFile
+
+QM9PACK = "qm9pack"
+QM40_FILE = "QM40_xyz.csv"
+UNCHARACTERIZED = "uncharacterized.txt"
+# an xyz file each: Snakemake watches so many one by one, and only the folder's own date if there are more
+MOST_WATCHED = 1000
+
+
+def entries(file: MoleculeFile) -> Iterator[Entry]:
+    """Molecules of an entry of `molecules.files`, without those that its list excludes.
+
+    Raises:
+        UserError: with file and place: missing, unreadable or broken; a molecule that `exclude` lists cannot be there.
+    """
+    left_out = excluded(file)
+    passed = from_release = 0
+    for entry in _of_path(file.path):
+        from_release += entry.is_qm9
+        if entry.name in left_out:
+            passed += 1
+        else:
+            yield entry if file.charge is None else _recharged(entry, file.charge)
+    if passed:
+        print(f"{file.path}: {passed} molecules left out, as {list_file(file)} says")
+    elif from_release > 1 and not left_out:
+        print(
+            f"{file.path}: no {UNCHARACTERIZED} there, so the 3054 molecules of QM9 whose structure is doubtful "
+            "are not left out"
+        )
+
+
+def _of_path(name: str) -> Iterator[Entry]:
+    path = Path(name)
+    if name == QM9PACK:
+        for table in _qm9pack_tables():
+            yield from tables.entries(table)
+    elif path.is_dir():
+        for found in _in_folder(path):
+            yield from tables.entries(found) if found.suffix == ".csv" else _xyz_entries(found)
+    elif path.suffix.lower() == ".csv":
+        yield from tables.entries(path)
+    elif _is_tar(path):
+        yield from _archive_entries(path)
+    else:
+        yield from _xyz_entries(path)
+
+
+def _recharged(entry: Entry, charge: int) -> Entry:
+    load = entry.load
+    return replace(entry, charge=charge, load=lambda: replace(load(), charge=charge))
+
+
+# --- files of each kind
+
+
+def _qm9pack_tables() -> list[Path]:
+    """The data files of the package, found without importing it (which fails without setuptools)."""
+    try:
+        package = importlib.metadata.distribution(QM9PACK)
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(f"molecules.files: {QM9PACK} is not installed: pip install 'dixc[qm9]'") from None
+    found = [
+        Path(package.locate_file(file)) for file in package.files or [] if file.match("data/qm9_part*.csv")
+    ]
+    if not found:
+        raise UserError(f"molecules.files: {QM9PACK} {package.version} has no data/qm9_part*.csv")
+    return sorted(found)
+
+
+def _in_folder(path: Path) -> list[Path]:
+    if (path / QM40_FILE).is_file():
+        return [path / QM40_FILE]
+    found = []
+    for folder, subfolders, names in os.walk(path):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if name.endswith(".xyz") and name[0] != "."]
+    if not found:
+        raise UserError(f"{path}: no .xyz files in this folder (and no {QM40_FILE})")
+    return found
+
+
+def _xyz_entries(path: Path) -> Iterator[Entry]:
+    doubtful, count = [], 0
+    for frame in named(frames(path), path):
+        name, count = frame.entries["name"], count + 1
+        # own molecules are checked as a whole; their geometry is not kept
+        if not frame.is_qm9 and looks_like_bohr(molecule_of(frame)):
+            doubtful.append(name)
+        yield _frame_entry(frame, str(path), partial(_xyz_molecule, path, frame.place, name))
+    warn_of_bohr(path, doubtful, count)
+
+
+def _frame_entry(frame: Frame, source: str, load: Callable[[], Molecule]) -> Entry:
+    split = frame.entries.get("split", "")
+    name = frame.entries["name"]
+    return Entry(name, composition(symbols_of(frame)), charge_of(frame), split, source, load, frame.is_qm9)
+
+
+def _xyz_molecule(path: Path, place: Place, name: str) -> Molecule:
+    frame = next(frames(path, place))
+    frame.entries.setdefault("name", name)
+    return molecule_of(frame)
+
+
+# --- archives
+
+
+def _is_tar(path: Path) -> bool:
+    return bool({".tar", ".tgz"} & set(path.suffixes[-2:])) and path.is_file() and tarfile.is_tarfile(path)
+
+
+def _archive_entries(path: Path) -> Iterator[Entry]:
+    """Molecules of all xyz files in an archive, unpacked into one temporary file of a few hundred MB for QM9."""
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 (open for as long as a molecule may be loaded from it)
+    number = 0
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if not member.isfile() or not member.name.endswith(".xyz") or "/." in f"/{member.name}":
+                    continue
+                content, source = archive.extractfile(member).read(), f"{path}: {member.name}"
+                start = unpacked.seek(0, io.SEEK_END)
+                unpacked.write(content)
+                number += 1
+                for frame in named(frames_of(io.BytesIO(content), source), member.name):
+                    if not frame.is_qm9:
+                        molecule_of(frame)
+                    place = frame.place._replace(offset=start + frame.place.offset)
+                    name = frame.entries["name"]
+                    load = partial(_unpacked_molecule, unpacked, place, source, name)
+                    yield _frame_entry(frame, str(path), load)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{path}: a damaged archive ({error})") from None
+    if not number:
+        raise UserError(f"{path}: no .xyz files in this archive")
+
+
+def _unpacked_molecule(unpacked: BinaryIO, place: Place, source: str, name: str) -> Molecule:
+    frame = next(frames_of(unpacked, source, place))
+    frame.entries.setdefault("name", name)
+    return molecule_of(frame)
+
+
+# --- molecules to leave out
+
+
+def list_file(file: MoleculeFile) -> Path | None:
+    """The list of molecules to leave out: `exclude`, else uncharacterized.txt in the folder or beside the archive."""
+    if file.exclude is not None:
+        return Path(file.exclude)
+    path = Path(file.path)
+    beside = (path if path.is_dir() else path.parent) / UNCHARACTERIZED
+    return beside if beside.is_file() and (path.is_dir() or _is_tar(path)) else None
+
+
+def excluded(file: MoleculeFile) -> set[str]:
+    """Names of the molecules to leave out.
+
+    A line of the list starts with a name, or with an index of QM9; what else a line has is not read. In QM9's own list,
+    uncharacterized.txt, only lines that start with an index count: it has a head and a foot.
+
+    Raises:
+        UserError: no such list, no text, or nothing in it.
+    """
+    path = list_file(file)
+    if path is None:
+        return set()
+    try:
+        words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.split()]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: cannot read: {getattr(error, 'strerror', None) or 'not a text file'}"
+        ) from None
+    if path.name == UNCHARACTERIZED:
+        words = [word for word in words if word.isdecimal()]
+    if not words:
+        raise UserError(f"{path}: no molecules to leave out in it")
+    return {qm9_name(word) if word.isdecimal() else word for word in words}
+
+
+# --- for the workflow
+
+
+def source_files(files: Iterable[MoleculeFile]) -> list[str]:
+    """Files whose change means to choose molecules anew; a folder itself if it has more than `MOST_WATCHED`.
+
+    Raises:
+        UserError: qm9pack is not installed, or a table cannot be read.
+    """
+    found: list[str] = []
+    for file in files:
+        path = Path(file.path)
+        if file.path == QM9PACK:
+            _qm9pack_tables()
+        elif path.is_dir():
+            inside = [str(p) for p in _in_folder(path)]
+            found += inside if len(inside) <= MOST_WATCHED else [file.path]
+        else:
+            found.append(file.path)
+            inside = tables.files_of(path) if path.suffix.lower() == ".csv" and path.is_file() else []
+            found += inside if len(inside) <= MOST_WATCHED else []
+        if (listed := list_file(file)) is not None:
+            found.append(str(listed))
+    return list(dict.fromkeys(found))
+
+
+def source_versions(files: Iterable[MoleculeFile]) -> str:
+    """Versions of packages that molecules come from; empty without."""
+    if all(file.path != QM9PACK for file in files):
+        return ""
+    _qm9pack_tables()
+    return f"{QM9PACK} {importlib.metadata.version(QM9PACK)}"

@@ -1,0 +1,237 @@
+"""The mixin behind `dixc.pyscf.accelerate`: a PySCF mean field with another kernel()."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pyscf import lib
+from pyscf.lib import logger
+from pyscf.scf import chkfile
+
+from dixc.functionals.base import Functional
+from dixc.grassmann import split_orbitals
+from dixc.pyscf.cheap_model import CheapModel
+from dixc.pyscf.hybrid_steps import HybridPoint, HybridSteps, tolerances
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """How a mean field is accelerated.
+
+    Attributes:
+        functional: the cheap functional.
+        grid_level: PySCF grid level of the cheap functional; None for the grid of the mean field.
+        fit_coulomb: Coulomb matrices of the cheap functional by density fitting.
+        rtol: relative residual of the conjugate gradients.
+        secants: correct the model's inverse Hessian by the gradients seen.
+        block_share: how much of the mean field's own occupied and virtual Fock blocks goes into the Hessian, for each
+            unit of exact exchange that the cheap functional lacks.
+    """
+
+    functional: Functional = field(repr=False)
+    grid_level: int | None = 0
+    fit_coulomb: bool = True
+    rtol: float = 3e-2
+    secants: bool = True
+    block_share: float = 0.3
+
+    @property
+    def name(self) -> str:
+        """Name of the functional for log lines."""
+        return getattr(self.functional, "name", type(self.functional).__name__.lower())
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """What a converged kernel() leaves for the next one."""
+
+    problem: str
+    mo_coeff: NDArray
+    conv_tol: float
+    conv_tol_grad: float
+    point: HybridPoint | None
+
+
+class Accelerated:
+    """Mixin in front of a PySCF mean-field class."""
+
+    __name_mixin__ = "Accelerated"
+    _keys = frozenset(
+        {"acceleration", "hybrid_fock_builds", "cheap_fock_builds", "cg_products", "accelerated_by_diis",
+         "energy_error_estimate", "cheap_scf_wall_s"}
+    )  # fmt: skip
+
+    def __init__(self, mf, acceleration: Acceleration):
+        self.__dict__.update(mf.__dict__)
+        self.acceleration = acceleration
+        self.hybrid_fock_builds = self.cheap_fock_builds = self.cg_products = self._veff_calls = 0
+        self.accelerated_by_diis, self.energy_error_estimate, self.cheap_scf_wall_s = False, None, 0.0
+        self._solved: _Solved | None = None
+        # a get_veff that was put on the object is called by the counting one below instead of hiding it
+        self._given_get_veff = self.__dict__.pop("get_veff", None)
+
+    def undo_accelerate(self):
+        """The mean field without acceleration, with the results that it has."""
+        plain = lib.view(self, lib.drop_class(self.__class__, Accelerated))
+        for name in [*Accelerated._keys, "_solved", "_given_get_veff", "_veff_calls"]:
+            delattr(plain, name)
+        if self._given_get_veff is not None:
+            plain.get_veff = self._given_get_veff
+        return plain
+
+    def get_veff(self, *args, **kwargs):
+        """The mean field's own; every call is counted."""
+        self._veff_calls += 1
+        return (self._given_get_veff or super().get_veff)(*args, **kwargs)
+
+    def reset(self, mol=None):
+        """Forget everything that belongs to the molecule."""
+        self._solved = None
+        return super().reset(mol)
+
+    def dump_flags(self, verbose=None):
+        super().dump_flags(verbose)
+        logger.info(self, "accelerated by %s: %s", self.acceleration.name, self.acceleration)
+        return self
+
+    def scf(self, dm0: NDArray | None = None, **kwargs) -> float:
+        """Converge to conv_tol and conv_tol_grad; the total energy in hartree. Also called kernel().
+
+        The cheap functional's SCF starts from `dm0`, else from the density that the object has, else from PySCF's
+        guess. An object that is converged already starts from its own orbitals, and one that this method converged
+        to the same thresholds costs no Fock build. With max_cycle 0 this is PySCF's own kernel.
+        """
+        if self.max_cycle <= 0:
+            return super().scf(dm0, **kwargs)
+        if dm0 is None and self._is_answered():
+            logger.note(self, "already converged, SCF energy = %.15g", self.e_tot)
+            return self.e_tot
+        self.dump_flags()
+        self.build(self.mol)
+        self._veff_calls = self.cheap_fock_builds = self.cg_products = 0
+        self.accelerated_by_diis, self.energy_error_estimate, self.cheap_scf_wall_s = False, None, 0.0
+        solved = self._converge(dm0, kwargs)
+        self.hybrid_fock_builds = self._veff_calls
+        self._solved = solved if self.converged else None
+        return self.e_tot
+
+    kernel = lib.alias(scf, alias_name="kernel")
+
+    def _problem(self) -> str:
+        """Fingerprint of what is solved: molecule, basis, external fields, functional, grid, kind of integrals."""
+        grids = getattr(self, "grids", None)
+        points = None if grids is None else (grids.level, id(grids), id(grids.coords))
+        rest = (self.mol.nelectron, self.mol.energy_nuc(), getattr(self, "xc", "hf"), points,
+                *(id(getattr(self, part, None)) for part in ("_numint", "with_df", "with_solvent")))  # fmt: skip
+        matrices = np.ascontiguousarray(self.get_hcore()), np.ascontiguousarray(self.get_ovlp())
+        return hashlib.sha256(b"".join(m.tobytes() for m in matrices) + repr(rest).encode()).hexdigest()
+
+    def _holds(self, solved: _Solved | None) -> bool:
+        """Whether a former solution is still that of this object."""
+        return (
+            solved is not None and self.mo_coeff is solved.mo_coeff and self.converged
+            and solved.problem == self._problem()
+        )  # fmt: skip
+
+    def _is_answered(self) -> bool:
+        conv_tol, conv_tol_grad = tolerances(self)
+        solved = self._solved
+        return self._holds(solved) and solved.conv_tol <= conv_tol and solved.conv_tol_grad <= conv_tol_grad
+
+    def _converge(self, dm0: NDArray | None, kwargs: dict) -> _Solved:
+        """Cheap SCF, hybrid steps, and PySCF's kernel if they fail; sets the results."""
+        acceleration = self.acceleration
+        model = CheapModel(self, acceleration.functional, acceleration.grid_level, acceleration.fit_coulomb)
+        steps = HybridSteps(self, model, acceleration.rtol, acceleration.secants, acceleration.block_share)
+        if self.chkfile:
+            chkfile.save_mol(self.mol, self.chkfile)
+        self.pre_kernel({"mf": self, "h1e": steps.hcore, "s1e": steps.overlap})
+        start = self._start(steps, dm0)
+        finished = start is not None and steps.run(start, self.max_cycle, self._report)
+        self.cheap_fock_builds, self.cg_products = model.fock_builds, steps.products
+        if finished and self._take(steps):
+            return _Solved(self._problem(), self.mo_coeff, steps.conv_tol, steps.conv_tol_grad, steps.point)
+        self._fall_back(steps, dm0, kwargs)
+        return _Solved(self._problem(), self.mo_coeff, steps.conv_tol, steps.conv_tol_grad, None)
+
+    def _start(self, steps: HybridSteps, dm0: NDArray | None) -> HybridPoint | None:
+        """The first point: the last solution, the object's own converged orbitals, or those of the cheap functional."""
+        if dm0 is None and self._holds(self._solved) and self._solved.point is not None:
+            return self._solved.point
+        if dm0 is None and self.mo_coeff is not None:
+            frame = np.asarray(self.mo_coeff)
+            if self.converged and _orthonormal(frame, steps.overlap):
+                return steps.build(*split_orbitals(frame, self.mo_occ))
+            dm0 = self.make_rdm1()
+        clock = time.perf_counter()
+        orbitals = steps.model.orbitals(dm0)
+        self.cheap_scf_wall_s = time.perf_counter() - clock
+        if orbitals is None:
+            logger.note(self, "SCF of %s not converged: PySCF's kernel runs instead", self.acceleration.name)
+            return None
+        start = steps.build(*orbitals)
+        logger.info(self, "%s SCF: %d builds; E= %.15g  |g|= %4.3g", self.acceleration.name,
+                    steps.model.fock_builds, start.energy, start.norm)  # fmt: skip
+        return start
+
+    def _report(self, step: int, last: HybridPoint, point: HybridPoint) -> None:
+        """Log line, checkpoint and callback of one step, with the names that PySCF's kernel uses."""
+        mo_energy, mo_coeff, mo_occ = point.canonical
+        envs = {
+            "mf": self, "mol": self.mol, "cycle": step - 1, "e_tot": point.energy, "last_hf_e": last.energy,
+            "norm_gorb": point.norm, "norm_ddm": float(np.linalg.norm(point.dm - last.dm)), "dm": point.dm,
+            "dm_last": last.dm, "vhf": point.vhf, "fock": point.fock, "mo_energy": mo_energy,
+            "mo_coeff": mo_coeff, "mo_occ": mo_occ, "scf_conv": False,
+        }  # fmt: skip
+        logger.info(self, "step= %d E= %.15g  delta_E= %4.3g  |g|= %4.3g  |ddm|= %4.3g", step, point.energy,
+                    point.energy - last.energy, point.norm, envs["norm_ddm"])  # fmt: skip
+        if self.chkfile:
+            self.dump_chk(envs)
+        if callable(self.callback):
+            self.callback(envs)
+
+    def _take(self, steps: HybridSteps) -> bool:
+        """Results of the converged point as PySCF leaves them; False if PySCF would occupy other orbitals."""
+        point = steps.point
+        mo_energy, mo_coeff, mo_occ = point.canonical
+        if self.mol.symmetry:  # labels and degenerate partners are PySCF's business; the density stays
+            half = steps.overlap @ mo_coeff
+            mo_energy, mo_coeff = self.eig((half * mo_energy) @ half.T, steps.overlap)
+        mo_occ = self.get_occ(mo_energy, mo_coeff)
+        if np.abs(self.make_rdm1(mo_coeff, mo_occ) - point.dm).max() > 1e-5:
+            return False
+        self.mo_energy, self.mo_coeff, self.mo_occ = mo_energy, mo_coeff, mo_occ
+        self.e_tot = self.energy_tot(point.dm, steps.hcore, point.vhf)
+        self.converged, self.cycles = True, steps.steps
+        self.energy_error_estimate = steps.estimate
+        envs = {name: getattr(self, name) for name in ("e_tot", "mo_energy", "mo_coeff", "mo_occ")}
+        if self.chkfile:
+            self.dump_chk(envs)
+        self.post_kernel(envs | {"mf": self, "scf_conv": True})
+        logger.info(self, "%d Fock builds, model's estimate of the energy error %.2g", self._veff_calls,
+                    steps.estimate)  # fmt: skip
+        self._finalize()
+        self._solved = None
+        return True
+
+    def _fall_back(self, steps: HybridSteps, dm0: NDArray | None, kwargs: dict) -> None:
+        """PySCF's own kernel from the best point so far, and if that fails from where it would have begun."""
+        self.accelerated_by_diis = True
+        if steps.point is not None and np.isfinite(steps.point.energy):
+            logger.note(self, "hybrid steps do not converge (|g|= %4.3g after %d): PySCF's kernel takes over",
+                        steps.point.norm, steps.steps)  # fmt: skip
+            super().scf(steps.point.dm, **kwargs)
+            if self.converged:
+                return
+            logger.note(self, "not converged from there: PySCF's kernel starts from its own guess")
+        super().scf(self.get_init_guess(self.mol, self.init_guess) if dm0 is None else dm0, **kwargs)
+
+
+def _orthonormal(orbitals: NDArray, overlap: NDArray) -> bool:
+    return orbitals.shape[0] == len(overlap) and np.allclose(
+        orbitals.T @ overlap @ orbitals, np.eye(orbitals.shape[1]), atol=1e-6
+    )

@@ -1,0 +1,232 @@
+"""SCF of an expensive functional by Newton steps with the Hessian of a cheap one.
+
+At the current orbitals C the expensive functional gives one Fock matrix, so one energy and one gradient g. The cheap
+functional, evaluated at the same orbitals, gives the Hessian H of its own energy. The step H kappa = -g, C <- C exp(K),
+contracts the error by the relative mismatch of the two Hessians; 1/2 g . H^-1 g estimates what is left of the energy
+before another Fock matrix is built, so no build only confirms. Units: hartree, radians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from pyscf.lib import logger
+
+from dixc.grassmann import OrbitalHessian, rotate
+from dixc.pyscf.cheap_model import CheapModel
+from dixc.pyscf.newton_steps import Secants, bounded, truncated_cg
+
+MAX_ROTATION = 0.5  # radians, the largest element of a step
+MIN_DIAGONAL = 0.1  # hartree, floor of the preconditioner
+SAFE_ESTIMATE = 0.25  # share of conv_tol below which the preconditioner alone settles the energy estimate
+RESOLVED = 1e-7  # hartree; smaller changes of the energy do not decide about a step, the gradient does
+SLOW = 0.5  # a step that leaves more than this of |g| is slow
+MAX_SETBACKS = 3  # slow or refused steps in a row, or changes of the occupation, after which DIIS takes over
+
+
+@dataclass
+class HybridPoint:
+    """One build of the expensive functional.
+
+    Attributes:
+        orbo, orbv: orbitals (nao, nocc), (nao, nvir), orthonormal; their columns are the frame of kappa.
+        dm, vhf: density matrix and two-electron potential, as PySCF tags them.
+        fock: Fock matrix (nao, nao), hartree.
+        energy: total energy, hartree.
+    """
+
+    orbo: NDArray
+    orbv: NDArray
+    dm: NDArray
+    vhf: NDArray
+    fock: NDArray
+    energy: float
+
+    @cached_property
+    def gradient(self) -> NDArray:
+        """dE/dkappa (nvir, nocc), hartree."""
+        return 4 * self.orbv.T @ self.fock @ self.orbo
+
+    @cached_property
+    def canonical(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Orbital energies, orbitals and occupations that diagonalise the Fock matrix within each of the two spaces.
+
+        The density is that of the point; occupied orbitals come first, each space in order of energy.
+        """
+        energy_o, u_o = scipy.linalg.eigh(self.orbo.T @ self.fock @ self.orbo)
+        energy_v, u_v = scipy.linalg.eigh(self.orbv.T @ self.fock @ self.orbv)
+        occupations = np.repeat([2.0, 0.0], [len(energy_o), len(energy_v)])
+        return np.hstack([energy_o, energy_v]), np.hstack([self.orbo @ u_o, self.orbv @ u_v]), occupations
+
+    @property
+    def norm(self) -> float:
+        """|g| as PySCF prints it: half of the norm of dE/dkappa."""
+        return float(np.linalg.norm(self.gradient)) / 2
+
+    @property
+    def aufbau(self) -> bool:
+        """Whether the occupied orbitals are the lowest of this Fock matrix, as far as its diagonal blocks tell."""
+        energies, nocc = self.canonical[0], self.orbo.shape[1]
+        return len(energies) == nocc or energies[nocc - 1] < energies[nocc]
+
+
+def tolerances(mf) -> tuple[float, float]:
+    """conv_tol and conv_tol_grad of a mean field, the latter with PySCF's default."""
+    return mf.conv_tol, np.sqrt(mf.conv_tol) if mf.conv_tol_grad is None else mf.conv_tol_grad
+
+
+def _exact_exchange(mf) -> float:
+    """Fraction of exact exchange of a mean field; of its full-range part if there is range separation."""
+    return float(mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[2]) if hasattr(mf, "_numint") else 1.0
+
+
+class HybridSteps:
+    """Newton steps for one mean field.
+
+    Args:
+        mf: PySCF mean field; all builds go through its get_veff.
+        model: the cheap functional.
+        rtol: relative residual of the conjugate gradients.
+        secants: correct the model's inverse Hessian by the gradients seen.
+        block_share: see `Acceleration`.
+
+    Attributes:
+        point: the best point so far.
+        products: Hessian products of the model spent.
+        steps: rotations tried.
+        estimate: the model's energy error at `point`, hartree; infinite if not known.
+    """
+
+    def __init__(self, mf, model: CheapModel, rtol: float, secants: bool, block_share: float):
+        self.mf, self.model, self.rtol = mf, model, rtol
+        self.secants = Secants(max_pairs=6 if secants else 0)
+        self.hcore, self.overlap = mf.get_hcore(), mf.get_ovlp()
+        self.block_share = block_share * max(0.0, _exact_exchange(mf) - model.functional.exact_exchange)
+        self.conv_tol, self.conv_tol_grad = tolerances(mf)
+        self.products = self.steps = self.setbacks = 0
+        self.estimate, self.radius = np.inf, MAX_ROTATION
+        self._diagonal: NDArray | None = None
+        self.point: HybridPoint | None = None
+
+    def build(self, orbo: NDArray, orbv: NDArray, last: HybridPoint | None = None) -> HybridPoint:
+        """One Fock build; on integrals made on the fly PySCF builds the difference from the `last` point only."""
+        mf, nocc = self.mf, orbo.shape[1]
+        mo_occ = np.repeat([2.0, 0.0], [nocc, orbv.shape[1]])
+        dm = mf.make_rdm1(np.hstack([orbo, orbv]), mo_occ)
+        vhf = mf.get_veff(mf.mol, dm) if last is None else mf.get_veff(mf.mol, dm, last.dm, last.vhf)
+        energy = mf.energy_tot(dm, self.hcore, vhf)
+        fock = np.asarray(mf.get_fock(self.hcore, self.overlap, vhf, dm))
+        return HybridPoint(orbo, orbv, dm, vhf, fock, float(energy))
+
+    def run(self, start: HybridPoint, max_steps: int, report) -> bool:
+        """Step until converged, or until the steps no longer pay.
+
+        Args:
+            start: the first point; a converged one costs nothing.
+            max_steps: most rotations, so most further builds.
+            report: called with (steps, point before, point) after each build.
+
+        Returns:
+            Whether the point is converged; if not, `point` is the one of lowest energy.
+        """
+        self.point = start
+        while not (converged := self._settled_by_diagonal()):
+            hessian = self._hessian()
+            self._diagonal = np.maximum(hessian.diagonal(), MIN_DIAGONAL)
+            kappa = self._newton(hessian)
+            if not np.isfinite(kappa).all():
+                logger.info(self.mf, "the cheap functional's Hessian is not finite here")
+                break
+            if converged := self._small(self.estimate):
+                break
+            if self.steps >= max_steps or self.setbacks >= MAX_SETBACKS:
+                break
+            self._move(kappa, report)
+        return converged
+
+    def _hessian(self) -> OrbitalHessian:
+        """The model's Hessian at the point. Where exact exchange is missing, some of the true Fock blocks helps."""
+        point = self.point
+        hessian = self.model.hessian(point.orbo, point.orbv)
+        if self.block_share:
+            hessian.fock_oo += self.block_share * (point.orbo.T @ point.fock @ point.orbo - hessian.fock_oo)
+            hessian.fock_vv += self.block_share * (point.orbv.T @ point.fock @ point.orbv - hessian.fock_vv)
+        return hessian
+
+    def _settled_by_diagonal(self) -> bool:
+        """The same test with the last preconditioner for H, wide of the mark by a factor: saves a model Hessian."""
+        if not self.point.gradient.any():  # such as no virtual orbitals
+            self.estimate = 0.0
+        if self._diagonal is None:
+            return self.estimate < self.conv_tol and self._small(self.estimate)
+        self.estimate = 0.5 * float(np.vdot(self.point.gradient, self.point.gradient / self._diagonal))
+        return self._small(self.estimate / SAFE_ESTIMATE)
+
+    def _small(self, estimate: float) -> bool:
+        return self.point.norm < self.conv_tol_grad and estimate < self.conv_tol and self.point.aufbau
+
+    def _newton(self, hessian: OrbitalHessian) -> NDArray:
+        """The next step, and with it the estimate of the energy error."""
+        solved = []
+
+        def inverse(gradient: NDArray) -> NDArray:
+            step = truncated_cg(hessian.hvp, gradient, self._diagonal, self.rtol)
+            self.products += step.products
+            solved.append(step.solved)
+            return -step.kappa
+
+        gradient = self.point.gradient
+        kappa = -self.secants.apply(inverse, gradient)
+        slope = float(np.vdot(gradient, kappa))
+        if slope >= 0:
+            kappa = -gradient / self._diagonal
+            slope = float(np.vdot(gradient, kappa))
+        self.estimate = -0.5 * slope if solved[0] else np.inf
+        return kappa
+
+    def _move(self, kappa: NDArray, report) -> None:
+        """Take the step if it helps, else shorten the next one."""
+        last = self.point
+        if not last.aufbau:
+            return self._reoccupy(report)
+        kappa = bounded(kappa, self.radius)
+        trial = self.build(*rotate(last.orbo, last.orbv, kappa), last=last)
+        self.steps += 1
+        report(self.steps, last, trial)
+        # parallel transport: the coordinates of a tangent vector do not change along the rotation
+        self.secants.add(kappa, trial.gradient - last.gradient)
+        change = trial.energy - last.energy
+        better = trial.norm < last.norm if abs(change) < RESOLVED else change < 0
+        longest = float(np.abs(kappa).max())
+        if not better:
+            self.setbacks += 1
+            self.radius = longest * _shortening(last, trial, kappa)
+            logger.info(self.mf, "step %d refused: E changes by %.2g; next one at most %.2g rad",
+                        self.steps, change, self.radius)  # fmt: skip
+            return None
+        self.setbacks = self.setbacks + 1 if trial.norm > SLOW * last.norm else 0
+        self.radius = min(MAX_ROTATION, max(self.radius, 2 * longest))
+        self.point = trial
+        return None
+
+    def _reoccupy(self, report) -> None:
+        """Fill the lowest orbitals of the last Fock matrix instead of rotating: another occupation is wanted."""
+        last, nocc = self.point, self.point.orbo.shape[1]
+        self.setbacks += 1
+        logger.info(self.mf, "occupied orbitals are not the lowest: the Fock matrix is diagonalised instead")
+        frame = np.hstack([last.orbo, last.orbv])
+        orbitals = frame @ scipy.linalg.eigh(frame.T @ last.fock @ frame)[1]
+        self.point = self.build(orbitals[:, :nocc], orbitals[:, nocc:], last=last)
+        self.secants.clear()
+        self.steps += 1
+        report(self.steps, last, self.point)
+
+
+def _shortening(last: HybridPoint, trial: HybridPoint, kappa: NDArray) -> float:
+    """Where between the two points the slope along the step vanishes, if it is linear; kept within 0.1 and 0.5."""
+    slope, after = float(np.vdot(last.gradient, kappa)), float(np.vdot(trial.gradient, kappa))
+    return float(np.clip(slope / (slope - after), 0.1, 0.5)) if after > 0 else 0.5
