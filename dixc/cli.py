@@ -38,9 +38,7 @@ References = Annotated[list[Path], typer.Option("--reference", help="Reference f
 ReferenceFile = Annotated[Path, typer.Option("--reference", help="Reference file of the molecules.")]
 FunctionalArgument = Annotated[
     str,
-    typer.Argument(
-        help="Name (such as pbe; see `dixc models`) or import path of a functional, or a model file."
-    ),
+    typer.Argument(help="Name (see `dixc models`) or import path of a functional, or a model file."),
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
 Seed = Annotated[
@@ -208,7 +206,7 @@ def scf(
         typer.Option(
             "--xc",
             help="Name (see `dixc models`) or import path of a functional, or a model file "
-            "[default: xcdiff-b3lyp; with --accelerate r2scan].",
+            "[default: xcdiff-b3lyp; with --accelerate: r2scan].",
         ),
     ] = None,
     hybrid: Annotated[
@@ -232,15 +230,14 @@ def scf(
     threads: Threads = None,
 ) -> None:
     """Run SCF on molecules, with a functional or a hybrid."""
-    options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json}
+    options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json, "out": out}
     if hybrid is None:
         if accelerate:
             raise UserError("--accelerate needs --hybrid, the functional to be converged")
-        options |= {"n_states": tddft, "out": out}
-        run_stage("dixc.stages.scf", threads, molecule, xc or "xcdiff-b3lyp", **options)
+        run_stage("dixc.stages.scf", threads, molecule, xc or "xcdiff-b3lyp", n_states=tddft, **options)
         return
-    if tddft or out is not None:
-        raise UserError("--tddft and --out go with --xc, not with --hybrid")
+    if tddft:
+        raise UserError("--tddft goes with --xc, not with --hybrid")
     if xc is not None and not accelerate:
         raise UserError("--hybrid with --xc: add --accelerate, or leave one of them out")
     model = (xc or "r2scan") if accelerate else None

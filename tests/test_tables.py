@@ -9,7 +9,8 @@ import pytest
 from dixc.errors import UserError
 from dixc.report.metrics import BY_NAME, METRICS, samples, summarise
 from dixc.stages import tables
-from dixc.stages.tables import COLUMNS, as_types, element_counts, fit_elements, fitted_errors
+from dixc.stages.element_fit import element_counts, fit_elements, fitted_errors
+from dixc.stages.tables import COLUMNS, as_types
 from dixc.store import ChunkWriter
 
 # molecule: atomic numbers and split; hydrogen fluoride's F is in no training molecule

@@ -191,7 +191,7 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     """A functional from a model file: float64, eval mode, CPU, provenance in `.metadata`. Executes no code of the file.
 
     Args:
-        path: the model file, or the name of a model that comes with dixc.
+        path: the model file, or the name of a shipped model.
         classes: import paths (`package.module:Class`) of unregistered classes that the file may name. Without them
             only functionals of dixc and of installed entry points are built: a file cannot choose what is imported.
 

@@ -150,7 +150,7 @@ def create(name: str, **keywords: Any) -> Functional:
 
 
 def model_file(name_or_path: str | PathLike[str]) -> Path | None:
-    """The file behind what `resolve` takes, a shipped model's too; None for a registered name or an import path."""
+    """The file behind what `resolve` takes; None for a registered name or an import path."""
     name = str(name_or_path)
     if name in _registered() or (is_import_path(name) and not Path(name).exists()):
         return None
@@ -158,10 +158,10 @@ def model_file(name_or_path: str | PathLike[str]) -> Path | None:
 
 
 def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
-    """A functional from a registered name, an import path, a shipped model's name or a model file.
+    """A functional from a registered name, an import path, the name of a shipped model or, failing these, a file.
 
     Args:
-        name_or_path: name, import path or file.
+        name_or_path: name (of the registry first), import path or file.
         classes: import paths that a model file may name (see `files.load`).
 
     Raises:

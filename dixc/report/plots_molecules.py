@@ -18,7 +18,8 @@ WIDTH_EV = 0.3  # full width at half maximum of the bands
 HEIGHT = 0.78  # of the strongest band, in lines
 TICK = 0.2
 FAILED = "#B00020"
-LINES = ("-", "--", ":", "-.")
+LINES = ("-", "--", "-.")
+ACCELERATED = ":"
 Tables = dict[str, pd.DataFrame]
 
 
@@ -121,6 +122,8 @@ def _convergence(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], titl
         own = not (guess == "minao" and (rows["scf_of"] == "reference").all())
         ink = colour((model, loss)) if own else REFERENCE
         style = LINES[models.index(model) % len(LINES)] if own and model in models else "-"
+        if guess == "accelerate":
+            style = ACCELERATED
         panel.plot(
             floats(curve["cycle"]),
             floats(curve["gradient_Eh"]),
@@ -136,7 +139,10 @@ def _convergence(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], titl
     panel.yaxis.set_minor_locator(NullLocator())
     panel.set_xlabel("iteration")
     panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if (rows["guess"] == "minao").any() and (rows["scf_of"] == "reference").all():
-        panel.legend(
-            [Line2D([], [], color=REFERENCE)], ["from the default guess"], loc="upper right", fontsize=8
-        )
+    handles = {}
+    if (rows["scf_of"] == "reference").all() and (rows["guess"] == "minao").any():
+        handles["from the default guess"] = Line2D([], [], color=REFERENCE)
+    if (rows["guess"] == "accelerate").any():
+        handles["accelerated as well"] = Line2D([], [], color="#555555", linestyle=ACCELERATED)
+    if handles:
+        panel.legend(handles.values(), handles.keys(), loc="upper right", fontsize=8)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
+from typing import Any
 
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
-from dixc.molecules import read_xyz
 from dixc.records import ReferenceRecord
 from dixc.stages.evaluate import count_fock_builds
 from dixc.stages.history import History, log_scf
@@ -32,9 +31,9 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, **accel
     if hasattr(mf, "grids"):
         mf.grids.build()
     builds = count_fock_builds(mf)
-    mf.callback = history = History()
     start = time.perf_counter()
     mf = dixc.pyscf.accelerate(mf, xc=functional, **acceleration)
+    mf.callback = history = History()
     mf.kernel()
     wall_s = time.perf_counter() - start
     found = {
@@ -62,44 +61,35 @@ def run(
     charge: int | None,
     grid_level: int,
     as_json: bool,
+    out: Path | None = None,
 ) -> None:
     """Print energy, dipole and Fock builds of each molecule in an xyz file with a functional of PySCF.
 
     Args:
         hybrid: functional as PySCF names it, or hf.
         xc: functional that accelerates; None for PySCF's own kernel.
+        out: file for the results, a JSON object a line.
 
     Raises:
         UserError: broken input, or an SCF that does not converge.
     """
     import dixc.pyscf
+    from dixc.stages.scf import each, ground_state
 
     functional = None if xc is None else registry.resolve(xc)
-    for entry in read_xyz(molecule, charge=charge):
-        mf = _mean_field(entry.to_pyscf(basis), hybrid, grid_level)
+
+    def one(mol, name: str) -> dict[str, Any]:
+        mf = _mean_field(mol, hybrid, grid_level)
         builds = count_fock_builds(mf)
         if functional is not None:
             mf = dixc.pyscf.accelerate(mf, xc=functional)
-        mf.kernel()
-        if not mf.converged:
-            raise UserError(
-                f"{molecule}, {entry.name}: SCF with {hybrid} not converged in {mf.max_cycle} cycles"
-            )
-        result = {
-            "name": entry.name,
-            "formula": entry.formula,
-            "xc": hybrid,
-            "basis": basis,
-            "charge": entry.charge,
-            "e_tot_Eh": float(mf.e_tot),
-            "dipole_debye": [float(x) for x in mf.dip_moment(unit="Debye", verbose=0)],
-            "cycles": int(mf.cycles),
-            "hybrid_fock_builds": builds.count,
-        }
+        result = ground_state(mf, name) | {"hybrid_fock_builds": builds.count}
         if functional is not None:
             result |= {"accelerated_by": xc, "cheap_fock_builds": mf.cheap_fock_builds}
             result |= {"fell_back": mf.accelerated_by_diis}
-        print(json.dumps(result) if as_json else _text(result))
+        return result
+
+    each(molecule, hybrid, basis, charge, one, _text, as_json, out)
 
 
 def _mean_field(mol, hybrid: str, grid_level: int):
@@ -123,4 +113,4 @@ def _text(result: dict) -> str:
     if "accelerated_by" in result:
         builds += f", {result['cheap_fock_builds']} of {result['accelerated_by']}"
         builds += " (PySCF's own kernel had to finish)" if result["fell_back"] else ""
-    return f"{scf._text(result)}\n{builds}"
+    return f"{scf.as_text(result)}\n{builds}"

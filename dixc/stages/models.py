@@ -23,18 +23,19 @@ def entries() -> list[dict[str, Any]]:
     """One mapping a functional, ready for JSON.
 
     Returns:
-        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; parameters
-        (their number, None where the functional cannot be built here); file and file_bytes (None for a name of the
-        registry); for trained models also architecture, reference and loss.
+        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; pointwise;
+        parameters (their number, None where the functional cannot be built here); file and file_bytes (None for a
+        name of the registry); for trained models also architecture, reference and loss.
     """
     return [_of_registry(name) for name in registry.available()] + [_of_model(name) for name in shipped()]
 
 
 def _of_registry(name: str) -> dict[str, Any]:
+    problem = None
     try:
         functional = registry.create(name)
-    except (UserError, ImportError):  # an optional dependency that is not installed
-        functional = None
+    except UserError as error:  # somebody else's entry point: the others are listed all the same
+        functional, problem = None, f"cannot be created: {error}"
     count = None if functional is None else n_parameters(functional)
     return {
         "name": name,
@@ -44,7 +45,8 @@ def _of_registry(name: str) -> dict[str, Any]:
         "file": None,
         "file_bytes": None,
         "xctype": getattr(functional, "xctype", None),
-        "source": getattr(functional, "source", None) or None,
+        "pointwise": getattr(functional, "pointwise", None),
+        "source": problem or functional.source or None,
     }
 
 
@@ -62,7 +64,8 @@ def _of_model(name: str) -> dict[str, Any]:
         "file": str(path),
         "file_bytes": path.stat().st_size,
         "xctype": functional.xctype,
-        "source": functional.source,
+        "pointwise": functional.pointwise,
+        "source": functional.source or None,
         "architecture": architecture,
         "reference": "/".join(str(reference[key]) for key in ("functional", "basis") if key in reference),
         "loss": metadata.get("loss"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.molecules import Molecule, read_xyz
 from dixc.stages.tddft import HARTREE_EV
-from dixc.store import atomic_file
+from dixc.store import atomic_file, require_writable
 
 EV_NM = 1239.8419843320026  # photon energy times wavelength
 NAMES_SHOWN = 5
@@ -47,19 +48,42 @@ def run(
         UserError: broken input; or, when all are done and written, molecules whose SCF did not converge.
     """
     functional = registry.resolve(xc)
-    entries = read_xyz(molecule, charge=charge)
-    mols = [_in_basis(entry, basis, molecule) for entry in entries]
+
+    def one(mol, name: str) -> dict[str, Any]:
+        return solve(mol, functional, grid_level, n_states, name)
+
+    each(molecule, xc, basis, charge, one, as_text, as_json, out)
+
+
+def each(
+    path: Path,
+    method: str,
+    basis: str,
+    charge: int | None,
+    one: Callable[[Any, str], dict[str, Any]],
+    text: Callable[[dict[str, Any]], str],
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Print (and write) what `one(mol, name)` finds for each molecule of a file.
+
+    Args:
+        path, method, basis, charge, as_json, out: as of `run`.
+        one: results of a PySCF molecule, with `converged`.
+        text: lines about a result.
+
+    Raises:
+        UserError: as of `run`.
+    """
+    entries = read_xyz(path, charge=charge)
+    mols = [_in_basis(entry, basis, path) for entry in entries]
+    if out is not None:
+        require_writable(out)
     results = []
     for entry, mol in zip(entries, mols, strict=True):
-        known = {
-            "name": entry.name,
-            "formula": entry.formula,
-            "xc": xc,
-            "basis": basis,
-            "charge": entry.charge,
-        }
-        results.append(known | solve(mol, functional, grid_level, n_states, entry.name))
-        print(json.dumps(results[-1]) if as_json else as_text(results[-1]), flush=True)
+        known = {"name": entry.name, "formula": entry.formula, "xc": method, "basis": basis}
+        results.append(known | {"charge": entry.charge} | one(mol, entry.name))
+        print(json.dumps(results[-1]) if as_json else text(results[-1]), flush=True)
     if out is not None:
         with atomic_file(out) as file:
             file.write("".join(json.dumps(result) + "\n" for result in results).encode())
@@ -67,7 +91,7 @@ def run(
     if failed:
         names = ", ".join(failed[:NAMES_SHOWN]) + (" ..." if len(failed) > NAMES_SHOWN else "")
         raise UserError(
-            f"{molecule}: SCF with {xc} not converged for {len(failed)} of {len(results)}: {names}"
+            f"{path}: SCF with {method} not converged for {len(failed)} of {len(results)}: {names}"
         )
 
 
@@ -90,11 +114,22 @@ def solve(mol, functional: Functional, grid_level: int, n_states: int = 0, name:
 
     mf = dixc.pyscf.RKS(mol, xc=functional)
     mf.grids.level = grid_level
+    result = ground_state(mf, name)
+    if n_states and mf.converged:
+        try:
+            result |= _excitations(mf, n_states)
+        except UserError as error:  # an unstable ground state: the SCF is worth keeping
+            result["excitations_error"] = str(error)
+    return result
+
+
+def ground_state(mf, name: str) -> dict[str, Any]:
+    """Run a mean field, with its cycles on a terminal, and tell what `solve` returns without excitations."""
     with Progress(name) as progress:
         mf.callback = progress
         mf.kernel()
     dipole = mf.dip_moment(unit="Debye", verbose=0)
-    result = {
+    return {
         "converged": bool(mf.converged),
         "cycles": int(mf.cycles),
         "e_tot_Eh": float(mf.e_tot),
@@ -102,12 +137,6 @@ def solve(mol, functional: Functional, grid_level: int, n_states: int = 0, name:
         "dipole_total_debye": float(np.linalg.norm(dipole)),
         **_orbitals(mf),
     }
-    if n_states and mf.converged:
-        try:
-            result |= _excitations(mf, n_states)
-        except UserError as error:  # an unstable ground state: the SCF is worth keeping
-            result["excitations_error"] = str(error)
-    return result
 
 
 def _orbitals(mf) -> dict[str, Any]:
