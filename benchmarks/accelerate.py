@@ -2,8 +2,10 @@
 
     python benchmarks/accelerate.py results/default/reference/test-000.h5 r2scan pbe results/default/models/*.pt
 
-One row a molecule and functional, and a last line a functional with medians. `--set` passes settings of
-`dixc.pyscf.Acceleration`, for ablations: --set rtol=0.01 secants=false grid_level=null block_share=0
+One row a molecule and functional, then a line a functional over molecules. third_gradient is PySCF's |g| at the third
+Fock build of an accelerated SCF (the second iteration of PySCF's own), contraction the factor by which |g| falls from
+one build to the next. `--set` passes settings of `dixc.pyscf.Acceleration`, for ablations:
+--set rtol=0.01 secants=false grid_level=null exchange=false
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -35,7 +38,16 @@ def measure(reference: Path, functionals: list[str], changes: dict, default_gues
         functional = registry.resolve(name)
         for record in records:
             rows.append(label(functional, name) | accelerate.row(record, functional, SETTINGS, **changes))
-    return pd.DataFrame(rows)[[c for c in warmstart.COLUMNS if c not in warmstart.HISTORY]]
+    table = pd.DataFrame(rows)
+    gradients = table.pop("scf_gradients").map(lambda text: np.array(text.split(), dtype=float))
+    table["third_gradient"] = gradients.map(lambda g: g[1] if len(g) > 1 else np.nan)
+    table["contraction"] = gradients.map(lambda g: (g[0] / g[-1]) ** (1 / max(1, len(g) - 1)))
+    return table.drop(columns="scf_energies")
+
+
+def geometric_mean(values: pd.Series) -> float:
+    """Of positive numbers."""
+    return float(np.exp(np.log(values).mean()))
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -48,6 +60,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         hybrid_max=("hybrid_fock_builds", "max"),
         hybrid_mean=("hybrid_fock_builds", "mean"),
         cheap_median=("cheap_fock_builds", "median"),
+        third_gradient=("third_gradient", geometric_mean),
+        contraction=("contraction", geometric_mean),
         wall_total_s=("wall_total_s", "sum"),
         e_diff_max_Eh=("e_diff_Eh", lambda e: e.abs().max()),
     ).reset_index()
