@@ -208,6 +208,7 @@ def test_plain_words():
 def test_summary_for_the_terminal(tmp_path):
     tables = make_tables(seeds=(0, 1), failed={("hess", 0, "furan"), ("hess", 1, "water")})
     set_values(tables, "base", 0.456)
+    tables["scf"].loc[tables["scf"]["molecule"] == "oxirane", "e_tot_error_fit_mEh"] = np.nan  # no failure
     write_tables(tables | {"summary": summarise(tables)}, tmp_path)
     text = terminal.summary_text(tmp_path / "summary.csv", "results/x/report.html")
     lines = text.splitlines()
