@@ -155,6 +155,13 @@ def test_figure_without_strengths():
     assert "<svg" in svg_of(tables)
 
 
+def test_dark_states_have_no_band():
+    tables = make_tables(details=True)
+    bright = svg_of(tables).count("fill-opacity: 0.3")
+    tables["spectra"][["oscillator_strength", "reference_strength"]] = 1e-9
+    assert svg_of(tables).count("fill-opacity: 0.3") == 0 < bright
+
+
 def test_bands_have_the_area_of_the_strengths():
     grid = np.linspace(0, 20, 4001)
     bands = plots_molecules._bands(grid, np.array([5.0, 9.0, 12.0]), np.array([0.2, 0.05, np.nan]))

@@ -15,6 +15,7 @@ from dixc.report.theme import REFERENCE, colour, empty_axes, figure, plain
 
 WIDTH = 12.5  # inches
 WIDTH_EV = 0.3  # full width at half maximum of the bands
+DARK = 0.005  # oscillator strength of a band of full height, if none is stronger
 HEIGHT = 0.78  # of the strongest band, in lines
 TICK = 0.2
 FAILED = "#B00020"
@@ -77,7 +78,8 @@ def _spectrum(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], referen
     everything = np.concatenate([energies for _, energies, _, _ in lines])
     grid = np.linspace(np.nanmin(everything) - 0.6, np.nanmax(everything) + 0.6, 160)
     bands = [_bands(grid, energies, strengths) for _, energies, strengths, _ in lines]
-    strongest = max(band.max() for band in bands) or 1.0
+    # where every state is dark, noise is not blown up to a band
+    strongest = max([*(band.max() for band in bands), _bands(np.zeros(1), np.zeros(1), np.array([DARK]))[0]])
     for place, ((_, energies, _, ink), band) in enumerate(zip(lines, bands, strict=True)):
         seen = band > 0.004 * strongest
         for start, stop in _runs(seen):
