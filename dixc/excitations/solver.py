@@ -70,11 +70,14 @@ class ResponseSolver:
         """Response on occupied orbitals; a pointwise kernel is contracted to density rows once, for all products."""
         if self._kernel is None and hasattr(self.mf, "orbital_response"):
             return self.mf.orbital_response()
-        grid, kernel_product = None, None
-        if self._kernel is not None:
-            grid, fxc = _single_precision(*self._kernel, self.mf.make_rdm1())
-            kernel_product = lambda rho1: torch.einsum("xyg,kyg->kxg", fxc, rho1)  # noqa: E731
         get_jk = self.mf.get_jk if self._integrals is None else None
+        if self._kernel is None:  # Hartree-Fock
+            return occupied_response(self.window.orbo, get_jk, self._hybrid)
+        grid, fxc = _single_precision(*self._kernel, self.mf.make_rdm1())
+
+        def kernel_product(rho1: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("xyg,kyg->kxg", fxc, rho1)
+
         return occupied_response(self.window.orbo, get_jk, self._hybrid, grid, kernel_product)
 
     def plus(self, v: NDArray) -> NDArray:
