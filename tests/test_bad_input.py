@@ -277,7 +277,7 @@ TABLES: dict[str, list[Case]] = {
         Case(
             "several molecules without names",
             "dixc scf nameless.xyz --xc pbe --basis sto-3g --grid-level 0",
-            "nameless.xyz: frame 2 (line 5): no name=... in the comment line",
+            "nameless.xyz: frame 1 (line 2): no name=... in the comment line",
         ),
         Case(
             "coordinates in bohr",

@@ -157,9 +157,9 @@ def test_figure_without_strengths():
 
 def test_dark_states_have_no_band():
     tables = make_tables(details=True)
-    bright = svg_of(tables).count("fill-opacity: 0.3")
+    bright = svg_of(tables).count('opacity: 0.3"')
     tables["spectra"][["oscillator_strength", "reference_strength"]] = 1e-9
-    assert svg_of(tables).count("fill-opacity: 0.3") == 0 < bright
+    assert svg_of(tables).count('opacity: 0.3"') == 0 < bright
 
 
 def test_bands_have_the_area_of_the_strengths():
