@@ -10,7 +10,7 @@ from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.records import ReferenceRecord
-from dixc.stages.evaluate import count_fock_builds
+from dixc.stages.evaluate import count_fock_builds, reference_to_run
 from dixc.stages.history import History, log_scf
 
 
@@ -26,11 +26,7 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, **accel
     """
     import dixc.pyscf
 
-    mf = record.mean_field()
-    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
-    if hasattr(mf, "grids"):
-        mf.grids.build()
-    builds = count_fock_builds(mf)
+    mf, builds = reference_to_run(record, settings)
     start = time.perf_counter()
     mf = dixc.pyscf.accelerate(mf, xc=functional, **acceleration)
     mf.callback = history = History()

@@ -123,3 +123,12 @@ class count_fock_builds:
             return get_veff(*args, **kwargs)
 
         mf.get_veff = counted
+
+
+def reference_to_run(record: ReferenceRecord, settings: dict):
+    """The reference mean field with the evaluation's thresholds and its grid, and the counter of its Fock builds."""
+    mf = record.mean_field()
+    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
+    if hasattr(mf, "grids"):  # Hartree-Fock has none
+        mf.grids.build()
+    return mf, count_fock_builds(mf)

@@ -20,7 +20,7 @@ from dixc import provenance
 from dixc.functionals import registry
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import accelerate
-from dixc.stages.evaluate import count_fock_builds
+from dixc.stages.evaluate import reference_to_run
 from dixc.stages.history import History, log_scf
 from dixc.store import (
     decoding,
@@ -99,11 +99,7 @@ def _warm_row(record: ReferenceRecord, solved, settings: dict) -> dict:
 
 
 def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> dict:
-    mf = record.mean_field()
-    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
-    if hasattr(mf, "grids"):  # Hartree-Fock has none
-        mf.grids.build()
-    builds = count_fock_builds(mf)
+    mf, builds = reference_to_run(record, settings)
     mf.callback = history = History()
     start = time.perf_counter()
     mf.kernel(dm0=dm0)
