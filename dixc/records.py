@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dixc import provenance
+from dixc.elements import SYMBOLS
 from dixc.method import is_hartree_fock
 from dixc.store import decoding, molecules_hash, open_chunk
 
@@ -152,10 +153,8 @@ def _check(arrays: dict[str, NDArray]) -> None:
 
 def elements(records: Iterable[ReferenceRecord]) -> list[str]:
     """Symbols of the elements in some molecules, by atomic number."""
-    from ase.data import chemical_symbols
-
     numbers = {int(z) for record in records for z in record.atomic_numbers}
-    return [chemical_symbols[z] for z in sorted(numbers)]
+    return [SYMBOLS[z - 1] for z in sorted(numbers)]
 
 
 def training_origin(config, references: list[Path]) -> dict:

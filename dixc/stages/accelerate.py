@@ -9,6 +9,7 @@ from typing import Any
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
+from dixc.method import is_hartree_fock
 from dixc.records import ReferenceRecord
 from dixc.stages.evaluate import count_fock_builds, reference_to_run
 from dixc.stages.history import History, log_scf
@@ -91,7 +92,7 @@ def run(
 def _mean_field(mol, hybrid: str, grid_level: int):
     from pyscf import dft, scf
 
-    if hybrid.lower() == "hf":
+    if is_hartree_fock(hybrid):
         return scf.RHF(mol)
     try:
         dft.libxc.parse_xc(hybrid)
