@@ -3,6 +3,9 @@
 The map D -> rho (density, its gradient, kinetic energy density) is linear; its adjoint takes grid functions back to
 matrices. Everything that dixc differentiates passes through this pair, so no graph over orbitals is ever built.
 
+Points are taken in blocks that fit a core's cache. PySCF hands them out sorted in space, so that a block has orbitals
+that vanish on all of it: they are left out of every product (`NEGLIGIBLE`).
+
 Symbols: N points, nao atomic orbitals, nvar = 1 (LDA), 4 (GGA), 5 (meta-GGA) rows [n, n_x, n_y, n_z, tau] in the order
 and with the conventions of PySCF (tau = 1/2 sum |grad phi|^2); v = dE/drho with quadrature weights included.
 """
@@ -10,6 +13,7 @@ and with the conventions of PySCF (tau = 1/2 sum |grad phi|^2); v = dE/drho with
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,7 +23,40 @@ from torch import Tensor
 from dixc.functionals.base import GridPoints
 
 NVAR = {"LDA": 1, "GGA": 4, "MGGA": 5}
-BLOCK_POINTS = 4096
+BLOCK_POINTS = 1024
+# an orbital is left out of a block where |phi| and |grad phi| times sqrt(weight) stay below this
+NEGLIGIBLE = {torch.float64: 1e-10, torch.float32: 1e-7}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some points and the orbitals that count there.
+
+    Attributes:
+        points: slice of the grid.
+        rows: indices of the orbitals kept, (n_kept,).
+        ao: their values, then x, y, z derivatives, (1 or 4, n_kept, n_block).
+    """
+
+    points: slice
+    rows: Tensor
+    ao: Tensor
+
+
+@dataclass
+class OrbitalValues:
+    """Molecular orbitals and, once they were needed, their values on a grid (see `AOGrid.values`).
+
+    Attributes:
+        coeff: (nao, m).
+        blocks: values and derivatives (1 or 4, m, n_block) block by block.
+    """
+
+    coeff: Tensor
+    blocks: list[Tensor] = field(default_factory=list)
+
+
+Orbitals = NDArray | Tensor | OrbitalValues
 
 
 class AOGrid:
@@ -58,33 +95,50 @@ class AOGrid:
         )
         n_comp = 1 if xctype == "LDA" else 4
         self._keep = n_comp * mol.nao * self.n_points * dtype.itemsize * 1e-6 <= max_cache_mb
-        self._cache: list[Tensor] = []
+        self._cache: list[Block] = []
 
-    def _evaluate(self, points: slice) -> Tensor:
+    def _evaluate(self, points: slice) -> Block:
         kind = "cart" if self.mol.cart else "sph"
         if self.xctype == "LDA":
             ao = self.mol.eval_gto(f"GTOval_{kind}", self.coords[points])[None]
         else:
             ao = self.mol.eval_gto(f"GTOval_{kind}_deriv1", self.coords[points])
         # PySCF returns a transposed view of (component, orbital, point), the layout that is wanted here
-        rows = torch.from_numpy(ao.transpose(0, 2, 1))
-        return rows.contiguous().to(self.device, self.dtype)
+        ao = torch.from_numpy(ao.transpose(0, 2, 1)).to(self.device)
+        weighted = ao.abs().amax(0) * self.points.weights[points].abs().sqrt()
+        rows = torch.nonzero(weighted.amax(1) > NEGLIGIBLE[self.dtype]).ravel()
+        return Block(points, rows, ao[:, rows].to(self.dtype).contiguous())
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Blocks of points with their orbitals (1 or 4, nao, n_block): value, then x, y, z derivatives."""
+    def blocks(self) -> Iterator[Block]:
+        """All points, block by block."""
         for index, start in enumerate(range(0, self.n_points, BLOCK_POINTS)):
-            points = slice(start, min(start + BLOCK_POINTS, self.n_points))
             if index < len(self._cache):
-                yield points, self._cache[index]
+                yield self._cache[index]
                 continue
-            ao = self._evaluate(points)
+            block = self._evaluate(slice(start, min(start + BLOCK_POINTS, self.n_points)))
             if self._keep:
-                self._cache.append(ao)
-            yield points, ao
+                self._cache.append(block)
+            yield block
 
     def tensor(self, array: NDArray | Tensor) -> Tensor:
         """A tensor of the grid's precision, on its device."""
         return torch.as_tensor(array, dtype=self.dtype, device=self.device)
+
+    def values(self, orbitals: NDArray | Tensor) -> OrbitalValues:
+        """Orbitals (nao, m) for several calls of the maps below: their values on the grid are computed only once."""
+        return OrbitalValues(self.tensor(orbitals))
+
+    def _with_values(self, orbitals: Orbitals) -> Iterator[tuple[Block, Tensor]]:
+        """Every block with the values (1 or 4, m, n_block) of some orbitals."""
+        known = orbitals if isinstance(orbitals, OrbitalValues) else self.values(orbitals)
+        for index, block in enumerate(self.blocks()):
+            if index < len(known.blocks):
+                yield block, known.blocks[index]
+                continue
+            phi = known.coeff[block.rows].T @ block.ao
+            if self._keep and known is orbitals:
+                known.blocks.append(phi)
+            yield block, phi
 
     def _rows(self, batch: tuple[int, ...]) -> Tensor:
         return torch.empty(*batch, self.nvar, self.n_points, dtype=torch.float64, device=self.device)
@@ -93,67 +147,73 @@ class AOGrid:
         """Density rows (..., nvar, N) of symmetric density matrices (..., nao, nao)."""
         dm = self.tensor(dm)
         rho = self._rows(dm.shape[:-2])
-        for points, ao in self.blocks():
-            half = dm @ ao[0]
+        for block in self.blocks():
+            points, ao, kept = block.points, block.ao, dm[..., block.rows[:, None], block.rows]
+            half = kept @ ao[0]
             rho[..., 0, points] = (half * ao[0]).sum(-2)
             for k in range(1, min(self.nvar, 4)):
                 rho[..., k, points] = 2 * (half * ao[k]).sum(-2)
             if self.nvar == 5:
-                rho[..., 4, points] = 0.5 * sum(((dm @ ao[k]) * ao[k]).sum(-2) for k in (1, 2, 3))
+                rho[..., 4, points] = 0.5 * sum(((kept @ ao[k]) * ao[k]).sum(-2) for k in (1, 2, 3))
         return rho
 
-    def density_of_pairs(self, left: NDArray | Tensor, right: NDArray | Tensor) -> Tensor:
-        """Density rows (..., nvar, N) of left right^T + right left^T, for left (..., nao, m) and right (nao, m).
-
-        With left = right = C_occ this is the density of 2 C_occ C_occ^T; cost N nao m instead of N nao^2.
-        """
-        same = left is right
-        left, right = self.tensor(left), self.tensor(right)
-        batch, m = left.shape[:-2], left.shape[-1]
-        columns = (
-            left.reshape(batch.numel(), *left.shape[-2:])
-            .transpose(0, 1)
-            .reshape(left.shape[-2], batch.numel() * m)
-        )
-        rho = self._rows(batch)
-        for points, ao in self.blocks():
-            phi_r = right.T @ ao
-            phi_l = phi_r if same else (columns.T @ ao).reshape(ao.shape[0], *batch, m, ao.shape[-1])
-            rho[..., 0, points] = 2 * (phi_l[0] * phi_r[0]).sum(-2)
-            for k in range(1, min(self.nvar, 4)):
-                rho[..., k, points] = 2 * (phi_l[k] * phi_r[0] + phi_l[0] * phi_r[k]).sum(-2)
+    def density_of_orbitals(self, orbitals: Orbitals) -> Tensor:
+        """Density rows (nvar, N) of 2 C C^T for orbitals C (nao, m); cost N nao m instead of N nao^2."""
+        rho = self._rows(())
+        for block, phi in self._with_values(orbitals):
+            rho[: min(self.nvar, 4), block.points] = 4 * (phi[: self.nvar] * phi[0]).sum(-2).double()
+            rho[0, block.points] /= 2
             if self.nvar == 5:
-                rho[..., 4, points] = sum((phi_l[k] * phi_r[k]).sum(-2) for k in (1, 2, 3))
+                rho[4, block.points] = phi[1:].square().sum((0, 1)).double()
+        return rho
+
+    def density_of_pairs(self, left: NDArray | Tensor, right: Orbitals) -> Tensor:
+        """Density rows (..., nvar, N) of left right^T + right left^T, for left (..., nao, m) and right (nao, m)."""
+        left = self.tensor(left)
+        batch, (nao, m) = left.shape[:-2], left.shape[-2:]
+        columns = left.reshape(batch.numel(), nao, m).transpose(0, 1).reshape(nao, batch.numel() * m)
+        rho = self._rows(batch)
+        for block, phi_r in self._with_values(right):
+            points = block.points
+            phi_l = (columns[block.rows].T @ block.ao).reshape(len(phi_r), *batch, m, -1)
+            rho[..., 0, points] = 2 * (phi_l[0] * phi_r[0]).sum(-2).double()
+            for k in range(1, min(self.nvar, 4)):
+                rho[..., k, points] = 2 * (phi_l[k] * phi_r[0] + phi_l[0] * phi_r[k]).sum(-2).double()
+            if self.nvar == 5:
+                rho[..., 4, points] = sum((phi_l[k] * phi_r[k]).sum(-2) for k in (1, 2, 3)).double()
         return rho
 
     def potential_matrix(self, v: Tensor) -> NDArray:
         """Symmetric matrices V (..., nao, nao), hartree, with Tr(V D) = sum_g v . rho[D]; v (..., nvar, N)."""
-        matrix = v.new_zeros(*v.shape[:-2], self.mol.nao, self.mol.nao)
-        for points, ao in self.blocks():
-            vb = v[..., points].to(self.dtype)
+        matrix = torch.zeros(
+            *v.shape[:-2], self.mol.nao, self.mol.nao, dtype=torch.float64, device=self.device
+        )
+        for block in self.blocks():
+            vb, ao = v[..., block.points].to(self.dtype), block.ao
             half = 0.5 * vb[..., 0:1, :] * ao[0]
             for k in range(1, min(self.nvar, 4)):
                 half += vb[..., k : k + 1, :] * ao[k]
-            matrix += half @ ao[0].T
+            part = half @ ao[0].T
             if self.nvar == 5:
                 for k in (1, 2, 3):
-                    matrix += (0.25 * vb[..., 4:5, :] * ao[k]) @ ao[k].T
+                    part += (0.25 * vb[..., 4:5, :] * ao[k]) @ ao[k].T
+            matrix[..., block.rows[:, None], block.rows] += part
         return (matrix + matrix.mT).cpu().numpy()
 
-    def potential_on_orbitals(self, v: Tensor, orbitals: NDArray | Tensor) -> NDArray:
+    def potential_on_orbitals(self, v: Tensor, orbitals: Orbitals) -> NDArray:
         """V[v] @ orbitals, shape (..., nao, m), without building V; v (..., nvar, N), orbitals (nao, m)."""
-        orbitals = self.tensor(orbitals)
-        result = v.new_zeros(*v.shape[:-2], *orbitals.shape)
-        for points, ao in self.blocks():
-            vb = v[..., points].to(self.dtype)
-            phi = orbitals.T @ ao
+        m = (orbitals.coeff if isinstance(orbitals, OrbitalValues) else orbitals).shape[-1]
+        result = torch.zeros(*v.shape[:-2], self.mol.nao, m, dtype=torch.float64, device=self.device)
+        for block, phi in self._with_values(orbitals):
+            vb, ao = v[..., block.points].to(self.dtype), block.ao
             value = vb[..., 0:1, :] * phi[0]
             for k in range(1, min(self.nvar, 4)):
                 value = value + vb[..., k : k + 1, :] * phi[k]
-            result += (value @ ao[0].T).mT
+            part = value @ ao[0].T
             for k in range(1, min(self.nvar, 4)):
                 slope = vb[..., k : k + 1, :] * phi[0]
                 if self.nvar == 5:
                     slope = slope + 0.5 * vb[..., 4:5, :] * phi[k]
-                result += (slope @ ao[k].T).mT
+                part += slope @ ao[k].T
+            result[..., block.rows, :] += part.mT
         return result.cpu().numpy()

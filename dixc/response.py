@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dixc.grassmann import Response
-from dixc.grid import AOGrid
+from dixc.grid import AOGrid, OrbitalValues
 from dixc.xc import XCExpansion
 
 # density rows (K, nvar, N) of the total density -> change of the XC potential rows, weights included
@@ -33,6 +33,7 @@ def occupied_response(
     exact_exchange: float = 0.0,
     grid: AOGrid | None = None,
     kernel_product: KernelProduct | None = None,
+    values: OrbitalValues | None = None,
 ) -> Response:
     """Response on occupied orbitals, without nao x nao work on the grid (see `dixc.grassmann.Response`).
 
@@ -41,7 +42,11 @@ def occupied_response(
         get_jk: Coulomb and exchange builder, called as `get_jk(dm=, hermi=, with_k=)`; None leaves both out.
         exact_exchange: fraction of exact exchange.
         grid, kernel_product: the XC part; none for Hartree-Fock.
+        values: the orbitals on the grid, if they are there already.
     """
+
+    if grid is not None and values is None:
+        values = grid.values(orbo)
 
     def response(left: NDArray) -> NDArray:
         change = np.zeros(left.shape)
@@ -50,14 +55,22 @@ def occupied_response(
             vj, vk = get_jk(dm=half + half.transpose(0, 2, 1), hermi=1, with_k=exact_exchange != 0)
             change += (vj - 0.5 * exact_exchange * vk if exact_exchange else vj) @ orbo
         if grid is not None:
-            change += grid.potential_on_orbitals(kernel_product(grid.density_of_pairs(left, orbo)), orbo)
+            rho1 = grid.density_of_pairs(left, values)
+            change += grid.potential_on_orbitals(kernel_product(rho1), values)
         return change
 
     return response
 
 
 def expansion_response(
-    grid: AOGrid, expansion: XCExpansion, orbo: NDArray, get_jk: Callable, exact_exchange: float = 0.0
+    grid: AOGrid,
+    expansion: XCExpansion,
+    orbo: NDArray,
+    get_jk: Callable,
+    exact_exchange: float = 0.0,
+    values: OrbitalValues | None = None,
 ) -> Response:
     """`occupied_response` with the kernel of an expansion of second order."""
-    return occupied_response(orbo, get_jk, exact_exchange, grid, lambda rho1: xc_response(expansion, rho1))
+    return occupied_response(
+        orbo, get_jk, exact_exchange, grid, lambda rho1: xc_response(expansion, rho1), values
+    )

@@ -200,7 +200,7 @@ def test_second_derivatives_on_a_molecule_with_tails(name, ns):
         """Expansion at h, and first and second derivative of the density rows by h."""
         orbitals = [start + h * c for c in change[:ns]]
         size = 1 if ns == 1 else 0.5
-        rho = torch.stack([size * grid.density_of_pairs(o, o) for o in orbitals])
+        rho = torch.stack([size * grid.density_of_orbitals(o) for o in orbitals])
         first = torch.stack(
             [2 * size * grid.density_of_pairs(c, o) for c, o in zip(change, orbitals, strict=False)]
         )

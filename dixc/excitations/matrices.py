@@ -131,7 +131,7 @@ def classical_kernel(mf) -> tuple[AOGrid, torch.Tensor]:
     orbo, _ = split_orbitals(mf.mo_coeff, mf.mo_occ)
     grid = mf._numint.ao_grid(mf.mol, mf.grids)
     guide = registry.create(registry.GUIDES[mf.functional.xctype])
-    expansion = XCExpansion(guide, grid.density_of_pairs(orbo, orbo)[None], grid.points, order=2)
+    expansion = XCExpansion(guide, grid.density_of_orbitals(orbo)[None], grid.points, order=2)
     return grid, density_kernel(expansion)
 
 
@@ -144,7 +144,7 @@ def xc_kernel(mf) -> tuple[AOGrid, torch.Tensor] | None:
     if xctype == "HF":
         return None
     grid = AOGrid(mf.mol, mf.grids.coords, mf.grids.weights, xctype)
-    rho = grid.density_of_pairs(occupied, occupied)
+    rho = grid.density_of_orbitals(occupied)
     rows = rho[0] if xctype == "LDA" else rho
     fxc = numint.eval_xc_eff(mf.xc, rows.numpy(), deriv=2, xctype=xctype)[2]
     fxc = torch.from_numpy(np.asarray(fxc).reshape(grid.nvar, grid.nvar, -1))
@@ -164,8 +164,8 @@ def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray)
     scaled = vectors * values.abs().sqrt()[:, None, :]
     matrix = np.zeros((size, size), order="F")
     step = max(64, int(BLOCK_MB * 1e6 / (24 * size)))
-    for points, ao in grid.blocks():
-        phi_o, phi_v = orbo.T @ ao, orbv.T @ ao
+    for block in grid.blocks():
+        points, phi_o, phi_v = block.points, orbo[block.rows].T @ block.ao, orbv[block.rows].T @ block.ao
         for k in range(grid.nvar):
             direction = scaled[points, :, k].T
             largest = _largest_column(phi_o, phi_v, direction)

@@ -76,7 +76,7 @@ def _points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tensor, Ten
         points = record.grid(level)
         grid = AOGrid(record.mol, points.coords, points.weights, "MGGA", max_cache_mb=0)
         occupied = record.mo_coeff[:, record.mo_occ == 2]
-        xs.append(invariants(grid.density_of_pairs(occupied, occupied)[None]))
+        xs.append(invariants(grid.density_of_orbitals(occupied)[None]))
         weights.append(grid.points.weights)
     return torch.cat(xs, dim=1), torch.cat(weights)
 

@@ -95,7 +95,7 @@ class NumInt(numint.NumInt):
         orbitals, occupations = getattr(dms, "mo_coeff", None), getattr(dms, "mo_occ", None)
         if np.ndim(dms) == 2 and orbitals is not None and np.ndim(orbitals) == 2 and (occupations >= 0).all():
             occupied = orbitals[:, occupations > 0] * np.sqrt(occupations[occupations > 0] / 2)
-            yield grid.density_of_pairs(occupied, occupied)
+            yield grid.density_of_orbitals(occupied)
             return
         for dm in np.reshape(dms, (-1, *np.shape(dms)[-2:])):
             yield grid.density((dm + dm.T) / 2)
@@ -103,7 +103,7 @@ class NumInt(numint.NumInt):
     def expansion(self, mol, grids, orbo: NDArray, spin_resolved: bool = False) -> tuple[AOGrid, XCExpansion]:
         """Second-order expansion around the closed-shell density of orbitals (nao, nocc)."""
         grid = self.ao_grid(mol, grids)
-        rho = grid.density_of_pairs(orbo, orbo)[None]
+        rho = grid.density_of_orbitals(orbo)[None]
         if spin_resolved:
             rho = torch.cat([rho, rho]) / 2
         return grid, XCExpansion(self.functional, rho, grid.points, order=2)
@@ -111,7 +111,7 @@ class NumInt(numint.NumInt):
     def spin_expansion(self, mol, grids, orbitals: Sequence[NDArray]) -> tuple[AOGrid, XCExpansion]:
         """Second-order expansion around the density of the occupied orbitals (nao, n) of each spin."""
         grid = self.ao_grid(mol, grids)
-        rho = torch.stack([grid.density_of_pairs(c, c) for c in orbitals]) / 2
+        rho = torch.stack([grid.density_of_orbitals(c) for c in orbitals]) / 2
         return grid, XCExpansion(self.functional, rho, grid.points, order=2)
 
     def eval_xc_eff(self, xc_code, rho, deriv=1, omega=None, xctype=None, verbose=None, spin=None):

@@ -21,7 +21,7 @@ from dixc.errors import UserError
 from dixc.excitations import kernel_matrix
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
-from dixc.grid import AOGrid
+from dixc.grid import AOGrid, OrbitalValues
 from dixc.records import ReferenceRecord, read_records
 from dixc.stages.derivatives import unpack
 from dixc.store import decoding, open_chunk, require_made_from
@@ -109,16 +109,28 @@ class TrainingMolecule:
         return self._ao_grid("hessian")
 
     @cached_property
+    def _main_values(self) -> OrbitalValues:
+        return self._main_grid.values(self.orbo_ref)
+
+    @cached_property
+    def _hessian_values(self) -> OrbitalValues:
+        return self._hessian_grid.values(self.orbo_ref)
+
+    def values_ref(self, kind: str = "main") -> OrbitalValues:
+        """Occupied reference orbitals on the "main" or the "hessian" grid."""
+        return self._main_values if self.grid(kind) is self._main_grid else self._hessian_values
+
+    @cached_property
     def rho_ref(self) -> torch.Tensor:
         """Reference density rows on the main grid, (nvar, N)."""
-        return self._main_grid.density_of_pairs(self.orbo_ref, self.orbo_ref)
+        return self._main_grid.density_of_orbitals(self._main_values)
 
     @cached_property
     def rho_ref_hessian(self) -> torch.Tensor:
         """Reference density rows on the Hessian grid, (nvar, N)."""
         if self.grid("hessian") is self._main_grid:
             return self.rho_ref
-        return self._hessian_grid.density_of_pairs(self.orbo_ref, self.orbo_ref)
+        return self._hessian_grid.density_of_orbitals(self._hessian_values)
 
     @cached_property
     def fock_without_xc(self) -> NDArray:
@@ -209,7 +221,8 @@ class TrainingMolecule:
             points += self.grid("hessian").n_points
         pairs = self.metric_diagonal.size if "a_plus_b" in self._derivatives else 0
         numbers = nao**4 / 8 + 2 * pairs**2 + self.metric_diagonal.size**2
-        return 1e-6 * (8 * numbers + self.dtype.itemsize * 4 * nao * points)
+        orbitals = nao + self.shape[1]  # atomic orbitals, and the reference's own
+        return 1e-6 * (8 * numbers + self.dtype.itemsize * 4 * orbitals * points)
 
 
 class MoleculeCache:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian, rotate
+from dixc.grid import OrbitalValues
 from dixc.response import expansion_response
 from dixc.training.data import TrainingMolecule
 from dixc.xc import XCExpansion
@@ -30,6 +31,7 @@ class SCFPoint:
 
     Attributes:
         orbo, orbv: orbitals (nao, nocc), (nao, nvir).
+        values: the occupied ones on the main grid.
         energy: total energy, hartree.
         gradient: dE/dkappa (nvir, nocc), hartree.
         expansion: the functional around this density.
@@ -40,6 +42,7 @@ class SCFPoint:
 
     orbo: NDArray
     orbv: NDArray
+    values: OrbitalValues
     energy: float
     gradient: NDArray
     expansion: XCExpansion
@@ -56,15 +59,16 @@ def expand_at(
     dm = 2 * orbo @ orbo.T
     vj, vk = molecule.get_jk(dm, with_k=hybrid != 0)
     coulomb = vj if vk is None else vj - 0.5 * hybrid * vk
-    expansion = XCExpansion(functional, grid.density_of_pairs(orbo, orbo)[None], grid.points, order)
+    values = grid.values(orbo)
+    expansion = XCExpansion(functional, grid.density_of_orbitals(values)[None], grid.points, order)
     energy = molecule.mol.energy_nuc() + np.vdot(dm, molecule.hcore + 0.5 * coulomb) + expansion.energy
     if order == 1:
-        half = (molecule.hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], orbo)
-        return SCFPoint(orbo, orbv, float(energy), 4 * orbv.T @ half, expansion)
+        half = (molecule.hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], values)
+        return SCFPoint(orbo, orbv, values, float(energy), 4 * orbv.T @ half, expansion)
     fock = molecule.hcore + coulomb + grid.potential_matrix(expansion.potential[0])
-    response = expansion_response(grid, expansion, orbo, molecule.get_jk, hybrid)
+    response = expansion_response(grid, expansion, orbo, molecule.get_jk, hybrid, values)
     hessian = OrbitalHessian(orbo, orbv, fock, response)
-    return SCFPoint(orbo, orbv, float(energy), hessian.gradient(), expansion, hessian)
+    return SCFPoint(orbo, orbv, values, float(energy), hessian.gradient(), expansion, hessian)
 
 
 def solve(

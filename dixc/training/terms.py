@@ -78,11 +78,11 @@ def energy_and_density(
         if settings.density.weight > 0:
             cotangent = torch.zeros_like(expansion.rho[0])
             cotangent[0] = 2 * weighted / n_electrons
-            kappa_slope = 4 * point.orbv.T @ grid.potential_on_orbitals(cotangent, point.orbo)
+            kappa_slope = 4 * point.orbv.T @ grid.potential_on_orbitals(cotangent, point.values)
             adjoint, _ = point.hessian.solve(
                 kappa_slope, rtol=settings.density.cg_tol, precondition=molecule.guide_inverse
             )
-            rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.orbo)
+            rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.values)
             slope = -settings.density.weight * invariants_jvp(expansion.rho, rho_adjoint[None])
         per_hartree = 1000 * settings.energy.weight * energy_slope
         backward_contracted(functional, expansion.x, grid.points, energy=per_hartree, slope=slope)
@@ -95,14 +95,14 @@ def gradient(
     """Gradient of the model's energy at the reference density, in the chosen metric."""
     grid, metric = molecule.grid(), settings.gradient.metric
     expansion = XCExpansion(functional, molecule.rho_ref[None], grid.points, order=1)
-    half = grid.potential_on_orbitals(expansion.potential[0], molecule.orbo_ref)
+    half = grid.potential_on_orbitals(expansion.potential[0], molecule.values_ref())
     fock = molecule.fock_without_semilocal(functional.exact_exchange)
     g = 4 * molecule.orbv_ref.T @ (fock @ molecule.orbo_ref + half)
     scaled = molecule.metric_times(g, metric)
     unit, factor = ("hartree2", 1.0) if metric == "plain" else ("mEh", 1000.0)
     value = 0.5 * factor * float(np.vdot(g, scaled))
     if backward:
-        rho_direction = grid.density_of_pairs(2 * molecule.orbv_ref @ scaled, molecule.orbo_ref)
+        rho_direction = grid.density_of_pairs(2 * molecule.orbv_ref @ scaled, molecule.values_ref())
         slope = settings.gradient.weight * factor * invariants_jvp(expansion.rho, rho_direction[None])
         backward_contracted(functional, expansion.x, grid.points, slope=slope)
     return TermValue("gradient", value, settings.gradient.weight * value, unit)
@@ -137,7 +137,8 @@ def _reference_hessian(molecule: TrainingMolecule, functional: Functional):
     expansion = XCExpansion(functional, molecule.rho_ref_hessian[None], grid.points, order=2)
     hybrid = functional.exact_exchange
     fock = molecule.fock_without_semilocal(hybrid) + grid.potential_matrix(expansion.potential[0])
-    response = expansion_response(grid, expansion, molecule.orbo_ref, molecule.get_jk, hybrid)
+    values = molecule.values_ref("hessian")
+    response = expansion_response(grid, expansion, molecule.orbo_ref, molecule.get_jk, hybrid, values)
     return grid, expansion, OrbitalHessian(molecule.orbo_ref, molecule.orbv_ref, fock, response)
 
 
@@ -149,8 +150,9 @@ def _mixed_variation(
     vv = np.einsum("kai,kbi->ab", left, right)
     oo = np.einsum("kai,kaj->ij", left, right)
     second = 2 * (orbv @ (vv + vv.T) @ orbv.T - orbo @ (oo + oo.T) @ orbo.T)
-    rho_left = grid.density_of_pairs(2 * orbv @ left, orbo)[:, None]
-    rho_right = grid.density_of_pairs(2 * orbv @ right, orbo)[:, None]
+    values = molecule.values_ref("hessian")
+    rho_left = grid.density_of_pairs(2 * orbv @ left, values)[:, None]
+    rho_right = grid.density_of_pairs(2 * orbv @ right, values)[:, None]
     x_left, x_right = (invariants_jvp(expansion.rho, rho) for rho in (rho_left, rho_right))
     # sigma is quadratic in grad n: its second variation adds to that of the density matrix
     curvature = sum(invariants_jvp(a, b)[1] for a, b in zip(rho_left, rho_right, strict=True))
