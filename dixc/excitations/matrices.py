@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pyscf import ao2mo
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk, ssyrk
 
 from dixc.errors import UserError
 from dixc.functionals import registry
@@ -25,7 +25,6 @@ from dixc.grid import AOGrid
 from dixc.response import xc_response
 from dixc.xc import XCExpansion, density_kernel
 
-BLOCK_MB = 200.0
 # a column adds less than its square to any element; all left out together some 1e-8 hartree
 SMALL_COLUMN = 1e-5
 
@@ -154,26 +153,28 @@ def xc_kernel(mf) -> tuple[AOGrid, torch.Tensor] | None:
 def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray) -> NDArray:
     """(ia|f_xc|jb) over pairs (a, i), hartree.
 
-    At each point the kernel is diagonalised, f = sum_k l_k u_k u_k^T, which makes the matrix a sum of outer products of
-    columns sqrt|l_k| u_k . R_ia of either sign: half the work of a general product, and columns in the tails, too small
-    to matter, are never formed.
+    The kernel (nvar, nvar, N) may have fewer rows than the grid. At each point it is diagonalised,
+    f = sum_k l_k u_k u_k^T, which makes the matrix a sum of outer products of columns sqrt|l_k| u_k . R_ia of either
+    sign: half the work of a general product, and columns in the tails, too small to matter, are never formed. The
+    columns have the precision of the grid.
     """
+    rank_update = dsyrk if grid.dtype == torch.float64 else ssyrk
     size = orbo.shape[1] * orbv.shape[1]
     orbo, orbv = grid.tensor(orbo), grid.tensor(orbv)
     values, vectors = torch.linalg.eigh(fxc.permute(2, 0, 1))
     scaled = vectors * values.abs().sqrt()[:, None, :]
-    matrix = np.zeros((size, size), order="F")
-    step = max(64, int(BLOCK_MB * 1e6 / (24 * size)))
+    matrix = np.zeros((size, size), order="F", dtype=np.float64 if rank_update is dsyrk else np.float32)
     for block in grid.blocks():
         points, phi_o, phi_v = block.points, orbo[block.rows].T @ block.ao, orbv[block.rows].T @ block.ao
-        for k in range(grid.nvar):
-            direction = scaled[points, :, k].T
+        for k in range(len(fxc)):
+            direction = scaled[points, :, k].T.to(grid.dtype)
             largest = _largest_column(phi_o, phi_v, direction)
             for sign in (1.0, -1.0):
                 chosen = torch.nonzero((largest > SMALL_COLUMN) & (sign * values[points, k] > 0)).ravel()
-                for part in chosen.split(step) if len(chosen) else ():
-                    columns = _pair_columns(phi_o[..., part], phi_v[..., part], direction[:, part])
-                    matrix = dsyrk(sign, columns.numpy().T, 1.0, matrix, trans=1, overwrite_c=True)
+                if len(chosen):
+                    columns = _pair_columns(phi_o[..., chosen], phi_v[..., chosen], direction[:, chosen])
+                    matrix = rank_update(sign, columns.numpy().T, 1.0, matrix, trans=1, overwrite_c=True)
+    matrix = matrix.astype(np.float64)
     return matrix + np.triu(matrix, 1).T
 
 

@@ -55,6 +55,7 @@ class SpinDensity:
     Args:
         x: invariants (rows, N) in the order of the module header; the number of rows tells the spin case.
         xctype: "LDA", "GGA" or "MGGA".
+        dense: no point and no spin channel is anywhere near empty, so that nothing need be guarded.
 
     Attributes:
         n, sigma, tau: total-density invariants (N,); None where the xctype does not have them.
@@ -63,7 +64,8 @@ class SpinDensity:
         zeta: (n_a - n_b) / n, None for a closed shell.
     """
 
-    def __init__(self, x: Tensor, xctype: str):
+    def __init__(self, x: Tensor, xctype: str, dense: bool = False):
+        self.x, self.xctype, self.dense = x, xctype, dense
         self.closed_shell = x.shape[0] == N_INVARIANTS[xctype, 1]
         if not self.closed_shell and x.shape[0] != N_INVARIANTS[xctype, 2]:
             raise ValueError(f"{x.shape[0]} rows are not the invariants of a {xctype} in either spin case")
@@ -89,6 +91,10 @@ class SpinDensity:
             self.tau = x[5] + x[6]
             tau_s = (2 * x[5], 2 * x[6])
         self.channels = [(2 * n_a, sigma_s[0], tau_s[0]), (2 * n_b, sigma_s[1], tau_s[1])]
+
+    def part(self, points: Tensor, dtype: torch.dtype | None = None, dense: bool = False) -> SpinDensity:
+        """Some points (indices) of this density, in another precision if wanted."""
+        return SpinDensity(self.x[:, points].to(dtype or self.x.dtype), self.xctype, dense)
 
 
 class Functional(nn.Module):

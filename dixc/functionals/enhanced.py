@@ -10,13 +10,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from dixc.functionals import tail
-from dixc.functionals.base import PointwiseFunctional, SpinDensity
+from dixc.functionals.base import SpinDensity
 from dixc.functionals.lda import slater
 from dixc.functionals.reduced import SpinPoints
-from dixc.functionals.tail import TailSwitch
+from dixc.functionals.tail import TailedFunctional, TailSwitch
 
 
-class EnhancedExchange(PointwiseFunctional):
+class EnhancedExchange(TailedFunctional):
     """A learned exchange-correlation factor over local exchange, see the module header."""
 
     xctype = "MGGA"
@@ -31,9 +31,9 @@ class EnhancedExchange(PointwiseFunctional):
         """
         raise NotImplementedError
 
-    def energy_density(self, density: SpinDensity) -> Tensor:
+    def blended_energy_density(self, density: SpinDensity) -> Tensor:
         points = SpinPoints(density)
         switch = TailSwitch(points.total)
         local = points.spin_mean([slater(c) for c in points.channels])
         inner = local * self.factor(density, points, switch)
-        return points.total.energy(switch.blend(inner, tail.energy_density(points)))
+        return points.total.energy(switch.blend(inner, lambda: tail.energy_density(points)))

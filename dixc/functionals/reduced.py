@@ -1,7 +1,8 @@
 """Dimensionless variables of a spin density, harmless where there is no density.
 
 Points at or below a cut are replaced by a harmless point (n = tau = 1, sigma = 0) before any power or
-division, and their energy is masked to zero afterwards, so that no derivative of any order meets 0/0 there.
+division, and their energy is masked to zero afterwards, so that no derivative of any order meets 0/0 there. Where the
+caller vouches for every point (`dense`), there is nothing to replace, and half of the work is saved.
 Symbols: p = s^2 = sigma / (4 (3 pi^2)^(2/3) n^(8/3)); opz = 1 + zeta and 1 - zeta, one per spin channel.
 """
 
@@ -68,15 +69,15 @@ class Points:
     """One density with its reduced variables, all (N,).
 
     Attributes:
-        mask: where there is density; `energy` applies it.
+        mask: where there is density; `energy` applies it. None where all points are `dense`.
         n, r: density and n^(-1/3); all powers are products of these two, which neither under- nor overflow.
         sigma, p: None for an LDA.
         tau, tau_unif: kinetic energy density and its uniform-gas value; None unless a meta-GGA.
     """
 
-    def __init__(self, n: Tensor, sigma: Tensor | None, tau: Tensor | None):
-        self.mask = n > EMPTY_BELOW[n.dtype]
-        self.n = torch.where(self.mask, n, 1.0)
+    def __init__(self, n: Tensor, sigma: Tensor | None, tau: Tensor | None, dense: bool = False):
+        self.mask = None if dense else n > EMPTY_BELOW[n.dtype]
+        self.n = self.occupied(n, 1.0)
         self.r = self.n ** (-1 / 3)
         self.sigma, self.p, self.tau, self.tau_unif = None, None, None, None
         if sigma is not None:
@@ -84,12 +85,16 @@ class Points:
             self.p = self.sigma * (self.r_to_8 / P_FACTOR)
         if tau is not None:
             self.tau_unif = TAU_FACTOR * self.n * self.n * self.r
-            self.tau = _at_most(torch.where(self.mask, tau, 1.0), LARGEST[n.dtype] * self.tau_unif)
+            self.tau = _at_most(self.occupied(tau, 1.0), LARGEST[n.dtype] * self.tau_unif)
+
+    def occupied(self, value: Tensor, empty: float) -> Tensor:
+        """`value` with a constant at empty points."""
+        return value if self.mask is None else torch.where(self.mask, value, empty)
 
     def bounded(self, sigma: Tensor) -> Tensor:
         """sigma, zero at empty points and at most what `LARGEST` allows."""
         n43 = self.n * self.n * self.r.square()
-        return _at_most(torch.where(self.mask, sigma, 0.0), LARGEST[sigma.dtype] * P_FACTOR * n43.square())
+        return _at_most(self.occupied(sigma, 0.0), LARGEST[sigma.dtype] * P_FACTOR * n43.square())
 
     @property
     def r_to_8(self) -> Tensor:
@@ -102,7 +107,7 @@ class Points:
 
     def energy(self, per_volume: Tensor) -> Tensor:
         """Energy per volume with empty points set to zero."""
-        return torch.where(self.mask, per_volume, 0.0)
+        return self.occupied(per_volume, 0.0)
 
     def alpha(self, eta: float, spin_factor: Tensor | float = 1.0) -> Tensor:
         """(tau - tau_W) / (spin_factor tau_unif + eta tau_W), where tau_W = sigma / 8n (von Weizsaecker)."""
@@ -120,17 +125,17 @@ class SpinPoints:
     """
 
     def __init__(self, density: SpinDensity):
-        self.total = Points(density.n, density.sigma, density.tau)
+        self.total = Points(density.n, density.sigma, density.tau, density.dense)
         if density.closed_shell:
             self.channels, self.polarisation = [self.total], Polarisation([])
             return
-        self.channels = [Points(*channel) for channel in density.channels]
+        self.channels = [Points(*channel, density.dense) for channel in density.channels]
         self.polarisation = Polarisation([self._opz(n) for n, _, _ in density.channels])
 
     def _opz(self, n_channel: Tensor) -> Tensor:
         # 2 n_s / n, not 1 +- zeta, keeps full precision of a minority spin. An empty spin channel would have
         # infinite derivatives; the floor makes them zero there.
-        ratio = torch.where(self.total.mask, n_channel, 1.0) / self.total.n
+        ratio = self.total.occupied(n_channel, 1.0) / self.total.n
         return ratio.clamp(min=torch.finfo(ratio.dtype).eps)
 
     def spin_mean(self, per_volume: list[Tensor]) -> Tensor:

@@ -20,22 +20,23 @@ Different from the paper:
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dixc.functionals import tail
-from dixc.functionals.base import PointwiseFunctional, SpinDensity
+from dixc.functionals.base import SpinDensity
 from dixc.functionals.lda import pw92, slater
 from dixc.functionals.networks import Network, check_hyperparameters, seeded, softplus
 from dixc.functionals.reduced import Points, SpinPoints
-from dixc.functionals.tail import EXCHANGE_BOUND, TailSwitch
+from dixc.functionals.tail import EXCHANGE_BOUND, TailedFunctional, TailSwitch
 
 ALPHA_ETA = 1e-3
 
 
-class XCdiff(PointwiseFunctional):
+class XCdiff(TailedFunctional):
     """The XCdiff meta-GGA, see the module header.
 
     Args:
@@ -59,7 +60,7 @@ class XCdiff(PointwiseFunctional):
             self.exchange = Network(2, n_hidden, n_layers, first_output=1.0)
             self.correlation = Network(4, n_hidden, n_layers, first_output=0.0)
 
-    def energy_density(self, density: SpinDensity) -> Tensor:
+    def blended_energy_density(self, density: SpinDensity) -> Tensor:
         points = SpinPoints(density)
         exchange = points.spin_mean([slater(c) * f for c, f in self._exchange_factors(points.channels)])
         return exchange + points.total.energy(points.total.n * self._correlation(points))
@@ -73,7 +74,7 @@ class XCdiff(PointwiseFunctional):
         factors = []
         for c, f, y in zip(channels, reduced, outputs, strict=True):
             inner = EXCHANGE_BOUND * torch.sigmoid(y * f.u - shift)
-            factors.append((c, f.switch.blend(inner, tail.exchange_factor(c))))
+            factors.append((c, f.switch.blend(inner, partial(tail.exchange_factor, c))))
         return factors
 
     def _correlation(self, points: SpinPoints) -> Tensor:
@@ -85,7 +86,7 @@ class XCdiff(PointwiseFunctional):
         y = self.correlation(torch.stack((f.x_n, x_zeta, f.x_s, f.x_alpha), dim=-1))
         local = pw92(total.rs_sqrt, pol)
         inner = 2 * local * torch.sigmoid(-softplus(y) * f.u)  # LOB_2(y) = tanh(y/2)
-        return f.switch.blend(inner, tail.correlation(total, pol, local))
+        return f.switch.blend(inner, lambda: tail.correlation(total, pol, local))
 
 
 class Features:
