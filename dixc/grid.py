@@ -12,6 +12,7 @@ and with the conventions of PySCF (tau = 1/2 sum |grad phi|^2); v = dE/drho with
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -96,6 +97,16 @@ class AOGrid:
         n_comp = 1 if xctype == "LDA" else 4
         self._keep = n_comp * mol.nao * self.n_points * dtype.itemsize * 1e-6 <= max_cache_mb
         self._cache: list[Block] = []
+
+    def for_xctype(self, xctype: str) -> AOGrid:
+        """This grid for other density rows; with the same orbitals where these have the derivatives for it."""
+        if xctype == self.xctype:
+            return self
+        other = copy.copy(self)
+        other.xctype, other.nvar = xctype, NVAR[xctype]
+        if "LDA" in (xctype, self.xctype):
+            other._cache = []
+        return other
 
     def _evaluate(self, points: slice) -> Block:
         kind = "cart" if self.mol.cart else "sph"

@@ -106,8 +106,13 @@ class ReferenceRecord:
 
 
 def reference_mean_field(mol, settings: dict):
-    """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning."""
+    """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning.
+
+    Its semilocal part is libxc's, integrated on orbitals that are kept from one Fock build to the next.
+    """
     from pyscf import dft, scf
+
+    from dixc.pyscf.numint import GridNumInt
 
     if is_hartree_fock(settings["functional"]):
         mf = scf.RHF(mol)
@@ -115,6 +120,7 @@ def reference_mean_field(mol, settings: dict):
         mf = dft.RKS(mol, xc=settings["functional"])
         mf.grids.level = settings["grid_level"]
         mf.small_rho_cutoff = 0
+        mf._numint = GridNumInt()
     mf.conv_tol, mf.conv_tol_grad = settings["conv_tol"], settings["conv_tol_grad"]
     mf.max_cycle = settings["max_cycle"]
     return mf

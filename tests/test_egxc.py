@@ -49,7 +49,7 @@ def system():
     mol = molecule("water", "sto-3g")
     mf = dixc.pyscf.RKS(mol, xc="r2scan")
     mf.grids.level = 0
-    grid = mf._numint.ao_grid(mol, mf.grids)
+    grid = mf._numint.ao_grid(mol, mf.grids, "MGGA")
     return grid.points, grid.density(mf.get_init_guess())[None]
 
 
@@ -286,7 +286,7 @@ def test_no_density_and_atoms_without_vectors():
     mol = gto.M(atom="He 0 0 0", basis="sto-3g", verbose=0)
     mf = dixc.pyscf.RKS(mol, xc=functional)
     mf.grids.level = 0
-    grid = mf._numint.ao_grid(mol, mf.grids)
+    grid = mf._numint.ao_grid(mol, mf.grids, "MGGA")
     for dm in (mf.get_init_guess(), np.zeros((1, 1))):
         expansion = XCExpansion(functional, grid.density(dm)[None], grid.points, order=2)
         product = expansion.product(grid.density(np.ones((1, 1)))[None, None])

@@ -172,7 +172,7 @@ def test_an_scf_that_fails_leaves_its_cycles_in_the_log(chunk, capsys):
 
 def test_warm_start_rows_keep_their_cycles(chunk):
     record = read_records(chunk)[0]
-    row = warmstart._row(record, "minao", None, {"conv_tol": 1e-9, "max_cycle": 50})
+    row, _ = warmstart._row(record, "minao", None, {"conv_tol": 1e-9, "max_cycle": 50})
     gradients = [float(word) for word in row["scf_gradients"].split()]
     assert len(gradients) == row["cycles"] == len(row["scf_energies"].split())
     assert gradients[-1] < 1e-3 < gradients[0]

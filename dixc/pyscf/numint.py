@@ -4,6 +4,8 @@ PySCF asks a NumInt for three things: XC energies and matrices (`nr_rks`, `nr_uk
 (`eval_xc_eff`, used by nuclear gradients and dense TDDFT matrices), and, through a libxc-like module, what kind of
 functional it is. The response is not taken from here but from `gen_response` of `dixc.pyscf.RKS` and `UKS`, which
 also serves functionals that are not pointwise. Spin is decided by the rank of the arrays, never by the molecule.
+
+Both kinds of functional, dixc's and libxc's, integrate on the same kept orbitals (`dixc.grid`).
 """
 
 from __future__ import annotations
@@ -42,31 +44,36 @@ def _libxc_facade(functional: Functional) -> SimpleNamespace:
     )
 
 
-class NumInt(numint.NumInt):
-    """XC energies, matrices and responses of one functional on a mean field's grid."""
+class GridNumInt(numint.NumInt):
+    """PySCF's integration of the functionals of libxc, on orbitals that are evaluated once instead of at every call."""
 
-    def __init__(self, functional: Functional):
+    def __init__(self):
         super().__init__()
-        self.functional = functional
-        self.libxc = _libxc_facade(functional)
         self.max_cache_mb = MAX_CACHE_MB
         self._grid: AOGrid | None = None
 
-    def ao_grid(self, mol, grids) -> AOGrid:
+    def ao_grid(self, mol, grids, xctype: str) -> AOGrid:
         """Orbitals on the points of `grids`; kept as long as molecule and points are the same."""
         if grids.coords is None:
             grids.build()
         current = self._grid
         if current is None or current.mol is not mol or current.source is not grids.coords:
-            current = AOGrid(mol, grids.coords, grids.weights, self.functional.xctype, self.max_cache_mb)
+            current = AOGrid(mol, grids.coords, grids.weights, xctype, self.max_cache_mb)
             current.source = grids.coords
-            self._grid = current
-        return current
+        self._grid = current.for_xctype(xctype)
+        return self._grid
+
+    def share(self, other: GridNumInt) -> None:
+        """Use the orbitals on the grid that another one keeps, if it has any."""
+        self._grid = other._grid
 
     def nr_rks(self, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
         """Electron numbers, XC energies and XC matrices of one (nao, nao) or several closed-shell density matrices."""
-        grid = self.ao_grid(mol, grids)
-        results = [self._integrate(grid, rho[None]) for rho in self._densities(grid, dms)]
+        xctype = self._xc_type(xc_code)
+        if xctype == "HF":
+            return super().nr_rks(mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
+        grid = self.ao_grid(mol, grids, xctype)
+        results = [self._integrate(xc_code, grid, rho[None]) for rho in self._densities(grid, dms)]
         n_electrons, energies, matrices = zip(*results, strict=True)
         if np.ndim(dms) == 2:
             return n_electrons[0][0], energies[0], matrices[0][0]
@@ -74,20 +81,33 @@ class NumInt(numint.NumInt):
 
     def nr_uks(self, mol, grids, xc_code, dms, relativity=0, hermi=1, max_memory=2000, verbose=None):
         """The same for one pair of spin density matrices (2, nao, nao), or several (2, n, nao, nao)."""
-        grid = self.ao_grid(mol, grids)
+        xctype = self._xc_type(xc_code)
+        if xctype == "HF":
+            return super().nr_uks(mol, grids, xc_code, dms, relativity, hermi, max_memory, verbose)
+        grid = self.ao_grid(mol, grids, xctype)
         spins = numint._format_uks_dm(dms)
         pairs = zip(*(self._densities(grid, dm) for dm in spins), strict=True)
-        results = [self._integrate(grid, torch.stack(pair)) for pair in pairs]
+        results = [self._integrate(xc_code, grid, torch.stack(pair)) for pair in pairs]
         n_electrons, energies, matrices = zip(*results, strict=True)
         if np.ndim(spins[0]) == 2:
             return np.array(n_electrons[0]), energies[0], matrices[0]
         return np.array(n_electrons).T, np.array(energies), np.stack(matrices, axis=1)
 
-    def _integrate(self, grid: AOGrid, rho: torch.Tensor) -> tuple[list[float], float, NDArray]:
+    def _integrate(self, xc_code, grid: AOGrid, rho: torch.Tensor) -> tuple[list[float], float, NDArray]:
         """Electrons of each spin, XC energy and XC matrices (ns, nao, nao) of density rows (ns, nvar, N)."""
-        expansion = XCExpansion(self.functional, rho, grid.points, order=1)
+        energy, potential = self._energy_and_potential(xc_code, grid, rho)
         n_electrons = (rho[:, 0] @ grid.points.weights).tolist()
-        return n_electrons, expansion.energy, grid.potential_matrix(expansion.potential)
+        return n_electrons, energy, grid.potential_matrix(potential)
+
+    def _energy_and_potential(self, xc_code, grid: AOGrid, rho: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """XC energy in hartree and dE/drho (ns, nvar, N), weights included."""
+        ns, nvar, n_points = rho.shape
+        rows = (rho if ns == 2 else rho[0]).numpy()
+        rows = rows[..., 0, :] if nvar == 1 else rows
+        exc, vxc = self.eval_xc_eff(xc_code, rows, deriv=1, xctype=grid.xctype, spin=ns - 1)[:2]
+        weights = grid.points.weights
+        energy = float(torch.dot(rho[:, 0].sum(0) * weights, torch.from_numpy(exc)))
+        return energy, torch.from_numpy(vxc).reshape(ns, nvar, n_points) * weights
 
     @staticmethod
     def _densities(grid: AOGrid, dms) -> Iterator[torch.Tensor]:
@@ -100,9 +120,22 @@ class NumInt(numint.NumInt):
         for dm in np.reshape(dms, (-1, *np.shape(dms)[-2:])):
             yield grid.density((dm + dm.T) / 2)
 
+
+class NumInt(GridNumInt):
+    """XC energies, matrices and responses of one dixc functional on a mean field's grid."""
+
+    def __init__(self, functional: Functional):
+        super().__init__()
+        self.functional = functional
+        self.libxc = _libxc_facade(functional)
+
+    def _energy_and_potential(self, xc_code, grid: AOGrid, rho: torch.Tensor) -> tuple[float, torch.Tensor]:
+        expansion = XCExpansion(self.functional, rho, grid.points, order=1)
+        return expansion.energy, expansion.potential
+
     def expansion(self, mol, grids, orbo: NDArray, spin_resolved: bool = False) -> tuple[AOGrid, XCExpansion]:
         """Second-order expansion around the closed-shell density of orbitals (nao, nocc)."""
-        grid = self.ao_grid(mol, grids)
+        grid = self.ao_grid(mol, grids, self.functional.xctype)
         rho = grid.density_of_orbitals(orbo)[None]
         if spin_resolved:
             rho = torch.cat([rho, rho]) / 2
@@ -110,7 +143,7 @@ class NumInt(numint.NumInt):
 
     def spin_expansion(self, mol, grids, orbitals: Sequence[NDArray]) -> tuple[AOGrid, XCExpansion]:
         """Second-order expansion around the density of the occupied orbitals (nao, n) of each spin."""
-        grid = self.ao_grid(mol, grids)
+        grid = self.ao_grid(mol, grids, self.functional.xctype)
         rho = torch.stack([grid.density_of_orbitals(c) for c in orbitals]) / 2
         return grid, XCExpansion(self.functional, rho, grid.points, order=2)
 

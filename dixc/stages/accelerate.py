@@ -15,11 +15,12 @@ from dixc.stages.evaluate import count_fock_builds, reference_to_run
 from dixc.stages.history import History, log_scf
 
 
-def row(record: ReferenceRecord, functional: Functional, settings: dict, **acceleration) -> dict:
+def row(record: ReferenceRecord, functional: Functional, settings: dict, like=None, **acceleration) -> dict:
     """Warm-start row of the reference SCF accelerated by a functional.
 
     Args:
         settings: conv_tol and max_cycle.
+        like: a mean field of the same molecule, whose integrals and grid need not be made again.
         **acceleration: see `dixc.pyscf.Acceleration`.
 
     Returns:
@@ -27,7 +28,7 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, **accel
     """
     import dixc.pyscf
 
-    mf, builds = reference_to_run(record, settings)
+    mf, builds = reference_to_run(record, settings, like)
     start = time.perf_counter()
     mf = dixc.pyscf.accelerate(mf, xc=functional, **acceleration)
     mf.callback = history = History()

@@ -78,9 +78,7 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     wall_s = time.perf_counter() - start
     dm = mf.make_rdm1()
     reference = record.mean_field()
-    reference._eri = mf._eri  # of the same molecule: neither integrals nor grid need be made again
-    if hasattr(reference, "grids"):  # Hartree-Fock has none
-        reference.grids = mf.grids
+    share_integrals(reference, mf)
     attributes = {
         "n_heavy": record.n_heavy,
         "converged": bool(mf.converged),
@@ -125,10 +123,24 @@ class count_fock_builds:
         mf.get_veff = counted
 
 
-def reference_to_run(record: ReferenceRecord, settings: dict):
-    """The reference mean field with the evaluation's thresholds and its grid, and the counter of its Fock builds."""
+def reference_to_run(record: ReferenceRecord, settings: dict, like=None):
+    """The reference mean field with the evaluation's thresholds and its grid, and the counter of its Fock builds.
+
+    Args:
+        like: a mean field of the same molecule, whose integrals and grid need not be made again.
+    """
     mf = record.mean_field()
     mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
+    if like is not None:
+        share_integrals(mf, like)
     if hasattr(mf, "grids"):  # Hartree-Fock has none
         mf.grids.build()
     return mf, count_fock_builds(mf)
+
+
+def share_integrals(mf, like) -> None:
+    """Hand over two-electron integrals, grid, and orbitals on it, from a mean field of the same molecule and basis."""
+    mf._eri = like._eri
+    if hasattr(mf, "grids") and hasattr(like, "grids"):
+        mf.grids = like.grids
+        mf._numint.share(like._numint)

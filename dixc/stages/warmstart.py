@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -53,18 +53,22 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
     if scf is None:
         tags = {"model": config.reference.functional, "loss": "none", "seed": 0}
         bar = tqdm(records, desc="default guess", unit="mol", disable=None)
-        rows = [_row(record, "minao", None, settings) for record in bar]
+        rows = [_row(record, "minao", None, settings)[0] for record in bar]
     else:
         with open_chunk(scf, stage="scf") as chunk:
             require_made_from(chunk, scf, reference=reference)
             tags = read_tags(chunk, scf)
-            bar = tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None)
-            rows = [_warm_row(record, molecule_group(chunk, scf, record.name), settings) for record in bar]
-        if config.evaluation.warmstart.accelerate:
-            guesses.append("accelerate")
-            xc = registry.resolve(functional, config.classes())
-            bar = tqdm(records, desc=f"accelerated by {functional}", unit="mol", disable=None)
-            rows += [accelerate.row(record, xc, settings) for record in bar]
+            xc = None
+            if config.evaluation.warmstart.accelerate:
+                guesses.append("accelerate")
+                xc = registry.resolve(functional, config.classes())
+            rows = []
+            for record in tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None):
+                solved = molecule_group(chunk, scf, record.name)
+                row, mf = _warm_row(record, solved, settings)
+                rows.append(row)
+                if xc is not None:
+                    rows.append(accelerate.row(record, xc, settings, like=mf))
     failed = read_failures(reference).items()
     rows += [failed_row(name, why) | {"guess": guess} for guess in guesses for name, why in failed]
     made_from = provenance.origin(config, molecules_hash(reference), reference=reference, scf=scf)
@@ -88,17 +92,20 @@ def failed_row(name: str, failure: dict) -> dict:
     return {"molecule": name, "converged": False} | known
 
 
-def _warm_row(record: ReferenceRecord, solved, settings: dict) -> dict:
-    """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time."""
+def _warm_row(record: ReferenceRecord, solved, settings: dict) -> tuple[dict, Any]:
+    """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time.
+
+    The mean field comes with the row.
+    """
     orbo = np.array(solved["mo_coeff"])[:, np.array(solved["mo_occ"]) == 2]
-    row = _row(record, "density", 2 * orbo @ orbo.T, settings)
+    row, mf = _row(record, "density", 2 * orbo @ orbo.T, settings)
     row["cheap_fock_builds"] = int(solved.attrs["fock_builds"])
     row["wall_total_s"] += float(solved.attrs["wall_s"])
     row["converged"] &= bool(solved.attrs["converged"])
-    return row
+    return row, mf
 
 
-def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> dict:
+def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> tuple[dict, Any]:
     mf, builds = reference_to_run(record, settings)
     mf.callback = history = History()
     start = time.perf_counter()
@@ -118,4 +125,4 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
         "e_diff_Eh": float(mf.e_tot - record.e_tot),
     }
     log_scf(f"{record.name}, from {guess}", row, history, "hybrid_fock_builds")
-    return row | history.columns()
+    return row | history.columns(), mf
