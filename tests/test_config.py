@@ -95,6 +95,7 @@ def test_every_key_is_described():
         ("models", [{"name": "a/b"}], "models[0].name: must start with a letter or digit"),
         ("models", [{"nam": "x"}], "models[0].nam: unknown key (did you mean name?)"),
         ("models", [{"name": "x"}, {"name": "x"}], "models has 'x' more than once"),
+        ("models", [{"name": "x", "label": "y"}, {"name": "y"}], "models has 'y' more than once"),
         ("evaluation.tddft.n_states", 9, "evaluation.tddft.n_states is 9, more than derivatives.n_states"),
         ("molecules.train", {"count": 1}, "molecules.train.max_heavy: missing"),
         (
@@ -193,3 +194,22 @@ def test_written_config_reads_back_and_is_left_alone(tmp_path):
         assert load(path) == config
         assert not write(config, path)
     assert [file.name for file in path.parent.iterdir()] == ["config.yaml"]
+
+
+def test_a_class_may_be_there_twice_with_labels():
+    small, large = {"n_hidden": 8}, {"n_hidden": 64}
+    second = {"name": "xcdiff", "hyperparameters": large, "label": "xcdiff-64"}
+    config = validate(changed("models", [{"name": "xcdiff", "hyperparameters": small}, second]))
+    assert "xcdiff-64-hess-0" in config.trained()
+    assert config.parse("xcdiff-64-hess-0") == ("xcdiff-64", "hess", 0)
+    assert [config.model(key).hyperparameters for key in ("xcdiff", "xcdiff-64")] == [small, large]
+    assert config.classes() == ["xcdiff"]
+    with pytest.raises(UserError, match="has no model 'egxc'; it has xcdiff, xcdiff-64"):
+        config.model("egxc")
+
+
+def test_a_limit_that_is_not_set_changes_no_settings():
+    assert "states_max_heavy" not in validate(SMALL).derivatives.model_dump(mode="json")
+    assert (
+        validate(changed("derivatives.states_max_heavy", 7)).derivatives.model_dump()["states_max_heavy"] == 7
+    )

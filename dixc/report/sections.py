@@ -48,7 +48,7 @@ def facts(config, tables: Tables) -> list[tuple[str, str]]:
     return [
         ("Molecules", "; ".join(splits)),
         ("Reference", f"{reference.functional.upper()}/{reference.basis}, grid level {reference.grid_level}"),
-        ("Learned", f"{', '.join(model.name for model in config.models) or 'none'}; losses "
+        ("Learned", f"{', '.join(model.key for model in config.models) or 'none'}; losses "
                     f"{', '.join(training.losses)}; {seeds}; "
                     f"{training.steps} optimizer steps each, all losses from the same pre-fitted start"),
         ("Baselines", ", ".join(config.evaluation.baselines) or "none"),

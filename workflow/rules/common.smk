@@ -105,8 +105,18 @@ def is_training_data(wildcards):
 
 
 def model_settings(wildcards):
-    """Hyperparameters of the model, as text."""
-    return json.dumps(CONFIG.hyperparameters(wildcards.model), sort_keys=True)
+    """Hyperparameters of the model, as text, and its class if its name does not say it."""
+    entry = CONFIG.model(wildcards.model)
+    named = {"name": entry.name} if entry.label else {}
+    return json.dumps({**entry.hyperparameters, **named}, sort_keys=True)
+
+
+def derivative_settings(wildcards):
+    """The section `derivatives` as text; the limit for excitations concerns test molecules alone."""
+    section = CONFIG.derivatives
+    if not wildcards.chunk.startswith("test"):
+        section = section.model_copy(update={"states_max_heavy": None})
+    return json.dumps({"derivatives": section.model_dump(mode="json")}, sort_keys=True)
 
 
 def training_settings(wildcards):
@@ -153,7 +163,7 @@ if workflow.is_main_process and (notice := upgrade_notice(result("").rstrip("/")
 wildcard_constraints:
     # a quantifier without an upper bound, {3,}, is not understood here
     chunk=rf"({one_of(SPLITS)})-\d\d\d+",
-    model=one_of(model.name for model in CONFIG.models),
+    model=one_of(model.key for model in CONFIG.models),
     loss=one_of(CONFIG.training.losses),
     seed=one_of(map(str, CONFIG.training.seeds)),
     functional=one_of(CONFIG.functionals()),
