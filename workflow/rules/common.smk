@@ -99,9 +99,23 @@ def molecule_files(wildcards):
         raise WorkflowError(str(error)) from None
 
 
+def turn(seed):
+    """Priority of all that is made with a seed: whole results of the first come before those of the others."""
+    seeds = CONFIG.training.seeds
+    return 100 * (len(seeds) - 1 - seeds.index(int(seed)))
+
+
+FIRST = turn(CONFIG.training.seeds[0])
+
+
 def is_training_data(wildcards):
     """Priority of the reference and its derivatives: training is the longest part and waits for these."""
-    return 0 if wildcards.chunk.startswith("test") else 50
+    return FIRST + (0 if wildcards.chunk.startswith("test") else 50)
+
+
+def start_of_training(wildcards):
+    """Priority of a pre-fit."""
+    return turn(wildcards.seed) + 40
 
 
 def model_settings(wildcards):
@@ -126,7 +140,13 @@ def training_settings(wildcards):
 
 def longest_first(wildcards):
     """Priority of a training: a loss with more terms takes longer and must not be the last to start."""
-    return {"hess": 30, "grad": 20, "base": 10}[wildcards.loss]
+    return turn(wildcards.seed) + {"hess": 30, "grad": 20, "base": 10}[wildcards.loss]
+
+
+def with_its_seed(wildcards):
+    """Priority of what is measured with a functional: with the first seed's for baselines."""
+    functional = CONFIG.parse(wildcards.functional)
+    return turn(functional.seed) if functional.trained else FIRST
 
 
 def checkpoint_folder(wildcards, output):
