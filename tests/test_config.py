@@ -11,9 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
+from dixc import create
 from dixc.config import Config, load, validate, write
 from dixc.config.__main__ import README, SCHEMA, schema_text, with_table
 from dixc.errors import UserError
+from dixc.molecules.pool import Pool
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config" / "config.yaml"
@@ -213,3 +215,24 @@ def test_a_limit_that_is_not_set_changes_no_settings():
     assert (
         validate(changed("derivatives.states_max_heavy", 7)).derivatives.model_dump()["states_max_heavy"] == 7
     )
+
+
+@pytest.mark.parametrize("name", ["benchmark", "paper"])
+def test_other_configs_fit_schema_and_models(name):
+    path = ROOT / "config" / f"{name}.yaml"
+    jsonschema.validate(yaml.safe_load(path.read_text()), json.loads((ROOT / SCHEMA).read_text()))
+    config = load(path)
+    assert config.run == name
+    assert {model.name for model in config.models} == {"nnmgga", "xcdiff", "skala-mgga", "egxc"}
+    assert (config.training.losses, len(config.training.seeds)) == (["base", "grad", "hess"], 3)
+    assert len(config.trained()) == 36
+    for model in config.models:
+        create(model.name, **model.hyperparameters)
+
+
+def test_the_benchmark_extrapolates_in_size():
+    chosen = load(ROOT / "config" / "benchmark.yaml").molecules
+    sizes = [entry.composition.n_heavy for entry in Pool(chosen).take_named(chosen.test.names)]
+    assert set(sizes) == {5, 6, 7, 9}
+    assert 8 <= len(sizes) <= 12
+    assert chosen.train.max_heavy == 4

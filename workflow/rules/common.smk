@@ -76,11 +76,20 @@ def heavy_atoms(chunk):
     return known or [largest or LARGEST_UNKNOWN] * CONFIG.molecules.chunk_size
 
 
+def with_excitations(stage, chunk):
+    """Heavy atoms of those of a chunk's molecules that a stage works on."""
+    heavy, limit = heavy_atoms(chunk), CONFIG.derivatives.states_max_heavy
+    if limit is None or stage not in ("derivatives", "tddft") or not chunk.startswith("test"):
+        return heavy
+    # where nobody has looked yet, the largest molecule stands for all
+    return [n for n in heavy if n <= limit] or [min(n, limit) for n in heavy]
+
+
 def for_chunk(stage, which):
     """A resources function: mem_mb or runtime of a job on one chunk, more with every attempt."""
 
     def resource(wildcards, attempt):
-        memory, minutes = estimate(stage, heavy_atoms(wildcards.chunk), CONFIG.reference.basis)
+        memory, minutes = estimate(stage, with_excitations(stage, wildcards.chunk), CONFIG.reference.basis)
         return {"mem_mb": memory, "runtime": minutes}[which] * attempt
 
     return resource
