@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -223,21 +223,31 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, Any] | None = None) -> None:
-    """Write every table as out/NAME.csv, and their provenance; all exist under other names before the first is renamed.
+    """Write every table as out/NAME.csv, and their provenance.
 
     Args:
         tables: by name.
         out: folder.
         record: provenance, for provenance.json beside them.
     """
+    write_files(_content(tables, record), Path(out))
+
+
+def _content(tables: dict[str, pd.DataFrame], record: dict[str, Any] | None) -> Iterator[tuple[str, bytes]]:
     from dixc.store.sidecar import NAME, sidecar_text
 
-    out = Path(out)
+    content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
+    if record is not None:
+        yield NAME, sidecar_text(content, record).encode()
+    yield from content.items()
+
+
+def write_files(content: Iterable[tuple[str, bytes]], out: Path) -> None:
+    """Write files, (name, bytes) each, into a folder; all exist under other names before the first is renamed."""
     with staged(out) as folder:
-        content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
-        if record is not None:
-            content = {NAME: sidecar_text(content, record).encode(), **content}
-        for name, data in content.items():
+        names = []
+        for name, data in content:
             (folder / name).write_bytes(data)
-        for name in content:
+            names.append(name)
+        for name in names:
             os.replace(folder / name, out / name)
