@@ -17,7 +17,8 @@ from dixc.config import Config, load
 from dixc.errors import UserError
 from dixc.report.metrics import KEYS, METRICS, samples, sort_rows
 from dixc.report.plots_training import parts, read_logs
-from dixc.stages.tables import read_table, write_files
+from dixc.stages.tables import read_table
+from dixc.store.folder import write_files
 from dixc.store.sidecar import read_sidecar
 
 TABLES = ("scf", "warmstart", "tddft")

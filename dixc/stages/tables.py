@@ -8,12 +8,9 @@ energies, and the summary (`dixc.report.metrics`).
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from dixc import provenance
 from dixc.errors import UserError
 from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, sort_rows, summarise
 from dixc.stages.element_fit import element_counts, fitted_errors
+from dixc.store.folder import write_files
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -211,17 +209,6 @@ def as_types(table: pd.DataFrame, name: str, path: Path | None = None) -> pd.Dat
     return pd.DataFrame(result, columns=COLUMNS[name])
 
 
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A hidden folder in `out` for files under way; it is gone afterwards, whatever happens."""
-    from dixc.store.files import writing
-
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".part-", dir=out) as folder:
-            yield Path(folder)
-
-
 def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, Any] | None = None) -> None:
     """Write every table as out/NAME.csv, and their provenance.
 
@@ -240,14 +227,3 @@ def _content(tables: dict[str, pd.DataFrame], record: dict[str, Any] | None) -> 
     if record is not None:
         yield NAME, sidecar_text(content, record).encode()
     yield from content.items()
-
-
-def write_files(content: Iterable[tuple[str, bytes]], out: Path) -> None:
-    """Write files, (name, bytes) each, into a folder; all exist under other names before the first is renamed."""
-    with staged(out) as folder:
-        names = []
-        for name, data in content:
-            (folder / name).write_bytes(data)
-            names.append(name)
-        for name in names:
-            os.replace(folder / name, out / name)
