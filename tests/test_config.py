@@ -206,7 +206,7 @@ def test_a_class_may_be_there_twice_with_labels():
     assert config.parse("xcdiff-64-hess-0") == ("xcdiff-64", "hess", 0)
     assert [config.model(key).hyperparameters for key in ("xcdiff", "xcdiff-64")] == [small, large]
     assert config.classes() == ["xcdiff"]
-    with pytest.raises(UserError, match="has no model 'egxc'; it has xcdiff, xcdiff-64"):
+    with pytest.raises(UserError, match="model egxc is not in the config's models: xcdiff, xcdiff-64"):
         config.model("egxc")
 
 

@@ -128,4 +128,4 @@ class Config(Section):
             if entry.key == key:
                 return entry
         names = ", ".join(entry.key for entry in self.models)
-        raise UserError(f"run {self.run} has no model {key!r}; it has {names or 'none'}")
+        raise UserError(f"model {key} is not in the config's models: {names or 'none'}")
