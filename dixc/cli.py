@@ -199,6 +199,18 @@ def report(
 
 
 @app.command()
+def partial(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, results/<run>.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write [default: partial/ in the run's folder].")
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Tables and report of what a run has finished so far."""
+    run_stage("dixc.stages.partial", threads, folder, out)
+
+
+@app.command()
 def scf(
     molecule: Annotated[Path, typer.Argument(help="Molecule, or several (xyz, angstrom).")],
     xc: Annotated[

@@ -27,7 +27,7 @@ STAGES = [
     "tables",
     "report",
 ]
-COMMANDS = [*STAGES, "scf", "models", "info"]
+COMMANDS = [*STAGES, "partial", "scf", "models", "info"]
 runner = CliRunner()
 
 

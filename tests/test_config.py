@@ -11,9 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
+from dixc import create
 from dixc.config import Config, load, validate, write
 from dixc.config.__main__ import README, SCHEMA, schema_text, with_table
 from dixc.errors import UserError
+from dixc.molecules.pool import Pool
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config" / "config.yaml"
@@ -95,6 +97,7 @@ def test_every_key_is_described():
         ("models", [{"name": "a/b"}], "models[0].name: must start with a letter or digit"),
         ("models", [{"nam": "x"}], "models[0].nam: unknown key (did you mean name?)"),
         ("models", [{"name": "x"}, {"name": "x"}], "models has 'x' more than once"),
+        ("models", [{"name": "x", "label": "y"}, {"name": "y"}], "models has 'y' more than once"),
         ("evaluation.tddft.n_states", 9, "evaluation.tddft.n_states is 9, more than derivatives.n_states"),
         ("molecules.train", {"count": 1}, "molecules.train.max_heavy: missing"),
         (
@@ -193,3 +196,43 @@ def test_written_config_reads_back_and_is_left_alone(tmp_path):
         assert load(path) == config
         assert not write(config, path)
     assert [file.name for file in path.parent.iterdir()] == ["config.yaml"]
+
+
+def test_a_class_may_be_there_twice_with_labels():
+    small, large = {"n_hidden": 8}, {"n_hidden": 64}
+    second = {"name": "xcdiff", "hyperparameters": large, "label": "xcdiff-64"}
+    config = validate(changed("models", [{"name": "xcdiff", "hyperparameters": small}, second]))
+    assert "xcdiff-64-hess-0" in config.trained()
+    assert config.parse("xcdiff-64-hess-0") == ("xcdiff-64", "hess", 0)
+    assert [config.model(key).hyperparameters for key in ("xcdiff", "xcdiff-64")] == [small, large]
+    assert config.classes() == ["xcdiff"]
+    with pytest.raises(UserError, match="model egxc is not in the config's models: xcdiff, xcdiff-64"):
+        config.model("egxc")
+
+
+def test_a_limit_that_is_not_set_changes_no_settings():
+    assert "states_max_heavy" not in validate(SMALL).derivatives.model_dump(mode="json")
+    assert (
+        validate(changed("derivatives.states_max_heavy", 7)).derivatives.model_dump()["states_max_heavy"] == 7
+    )
+
+
+@pytest.mark.parametrize("name", ["benchmark", "paper"])
+def test_other_configs_fit_schema_and_models(name):
+    path = ROOT / "config" / f"{name}.yaml"
+    jsonschema.validate(yaml.safe_load(path.read_text()), json.loads((ROOT / SCHEMA).read_text()))
+    config = load(path)
+    assert config.run == name
+    assert {model.name for model in config.models} == {"nnmgga", "xcdiff", "skala-mgga", "egxc"}
+    assert (config.training.losses, len(config.training.seeds)) == (["base", "grad", "hess"], 3)
+    assert len(config.trained()) == 36
+    for model in config.models:
+        create(model.name, **model.hyperparameters)
+
+
+def test_the_benchmark_extrapolates_in_size():
+    chosen = load(ROOT / "config" / "benchmark.yaml").molecules
+    sizes = [entry.composition.n_heavy for entry in Pool(chosen).take_named(chosen.test.names)]
+    assert set(sizes) == {5, 6, 7, 9}
+    assert 8 <= len(sizes) <= 12
+    assert chosen.train.max_heavy == 4

@@ -251,10 +251,13 @@ def test_failures_are_counted_and_named(whole):
     assert "†1" in page
 
 
-def test_skipped_training_steps_are_told(tmp_path):
+@pytest.mark.parametrize("column", ["skipped", "undone"])
+def test_bad_training_steps_are_told(tmp_path, column):
     logs = make_logs(tmp_path)
     log = pd.read_csv(logs[0])
-    log.loc[:2, "skipped"] = 1
+    log[column] = 0
+    log.loc[:2, column] = 1
+    assert column == "skipped" or "undone" in plots_training.quantities({"a": log})["overall"]
     rows = sections.failures(make_tables(), {"xcdiff-base-0": log})
     assert [(row["who"], row["count"]) for row in rows] == [("xcdiff-base-0", "3 of 120")]
 

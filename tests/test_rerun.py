@@ -20,6 +20,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "molecules.*": {"molecules": {"seed": 1}},
     "reference.*": {"reference": {"grid_level": 2}},
     "derivatives.*": {"derivatives": {"n_probes": 7}},
+    "derivatives.states_max_heavy": {"derivatives": {"states_max_heavy": 5}},
     "models[].*": {"models": [{"name": "xcdiff", "hyperparameters": {"n": 1}}]},
     "prefit.*": {"prefit": {"points": 7}},
     "training.losses": {"training": {"losses": ["base", "grad", "hess"]}},
@@ -77,6 +78,17 @@ def test_the_documented_table_has_every_setting():
     assert rows.keys() == CHANGES.keys()
     for key in re.findall(r"^\| `(.*?)` \|", table_text(), re.MULTILINE):
         assert any(key == row or (row.endswith("*") and key.startswith(row[:-1])) for row in rows), key
+
+
+def test_a_label_trains_the_same_class_again(finished):
+    before = finished.config
+    other = {"name": "xcdiff", "hyperparameters": {"n_hidden": 8}, "label": "small"}
+    finished.config = merged(before, {"models": [{"name": "xcdiff"}, other]})
+    try:
+        jobs = finished.jobs()
+    finally:
+        finished.config = before
+    assert (jobs["prefit"], jobs["train"]) == (1, 2)
 
 
 # --- more molecules

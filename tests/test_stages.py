@@ -14,11 +14,12 @@ from dixc.grassmann import OrbitalRotations
 from dixc.molecules import Molecule, write_xyz
 from dixc.records import ENERGY_NAMES, read_failures, read_records
 from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
+from dixc.stages.tables import read_table
 from dixc.store import open_chunk
 from dixc.training.data import TrainingMolecule, load_molecules
 
 
-def config(**changes):
+def config(states_max_heavy=None, **changes):
     molecules = {
         "files": ["none.xyz"],
         "train": {"count": 1, "max_heavy": 4},
@@ -26,7 +27,8 @@ def config(**changes):
         "test": {"names": ["water"]},
     }
     chosen = REFERENCE | {"conv_tol": 1e-10, "conv_tol_grad": 1e-6} | changes
-    return validate({"run": "test", "molecules": molecules, "reference": chosen}, source="test")
+    parts = {"reference": chosen, "derivatives": {"states_max_heavy": states_max_heavy}}
+    return validate({"run": "test", "molecules": molecules} | parts, source="test")
 
 
 def xyz_of(names, path, split="test"):
@@ -198,6 +200,17 @@ def test_tddft_rows_of_the_reference_itself(water):
     assert strengths == [row["reference_strength"] for row in rows]
     assert strengths[1] < 1e-6 < 1e-2 < strengths[0] < strengths[2]
     assert all(not row["converged"] for row in tddft.compare(record, mf, None, found, 3))
+
+
+def test_large_test_molecules_have_no_excitations(chunk, tmp_path):
+    settings = config(states_max_heavy=0)
+    known, solved, out = (tmp_path / name for name in ("d.h5", "s.h5", "t.csv"))
+    derivatives.run(chunk, settings, known)
+    with open_chunk(known, stage="derivatives") as file:
+        assert [(name, list(group)) for name, group in file.items()] == [("water", []), ("ammonia", [])]
+    evaluate.run("lda", settings, chunk, solved)
+    tddft.run("lda", settings, chunk, known, solved, out)
+    assert len(read_table(out, "tddft", of_part=True)) == 0
 
 
 def test_training_refuses_a_molecule_without_hessian(chunk, tmp_path):

@@ -12,7 +12,7 @@ from conftest import reference_record
 from dixc import create
 from dixc.config.training import Training
 from dixc.errors import UserError
-from dixc.training import checkpoints, model_scf, terms
+from dixc.training import checkpoints, metropolis, model_scf, terms
 from dixc.training.data import MoleculeCache, TrainingMolecule
 from dixc.training.loop import Trainer
 
@@ -105,12 +105,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("loss", ["base", "hess"])
-def test_resumed_run_repeats_the_uninterrupted_one(data, tmp_path, loss, one_thread):
-    whole = trainer(data, tmp_path, loss)
+@pytest.mark.parametrize(("loss", "rule"), [("base", False), ("hess", False), ("base", True)])
+def test_resumed_run_repeats_the_uninterrupted_one(data, tmp_path, loss, rule, one_thread, monkeypatch):
+    changes = {"metropolis": {"enabled": True}} if rule else {}
+    monkeypatch.setattr(metropolis, "FREE", -1.0)  # a rule that hardly lets a step pass has something to undo
+    whole = trainer(data, tmp_path, loss, **changes)
     whole.run()
+    assert any(row.get("undone") for row in whole.rows) == rule
     (tmp_path / f"{loss}.pt").unlink()
-    killed = trainer(data, tmp_path, loss)
+    killed = trainer(data, tmp_path, loss, **changes)
     for _ in range(5):  # one step after the last checkpoint
         row = killed.train_step()
         if killed.step % 3 == 0:
@@ -118,9 +121,10 @@ def test_resumed_run_repeats_the_uninterrupted_one(data, tmp_path, loss, one_thr
         killed.rows.append(row)
         if killed.step % 2 == 0:
             checkpoints.save(killed)
-    resumed = trainer(data, tmp_path, loss)
+    resumed = trainer(data, tmp_path, loss, **changes)
     resumed.run()
     assert len(resumed.rows) == 6
+    assert [row.get("undone") for row in resumed.rows] == [row.get("undone") for row in whole.rows]
     for a, b in zip(whole.functional.parameters(), resumed.functional.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -155,6 +159,38 @@ def test_steps_without_a_usable_gradient_end_the_training(data, tmp_path):
         run.functional.exchange.output.bias.fill_(float("nan"))
     with pytest.raises(UserError, match=r"steps in a row"):
         run.run()
+
+
+def test_weights_that_blow_up_are_restored(data, tmp_path):
+    run = trainer(data, tmp_path, "grad", steps=50, metropolis={"enabled": True})
+    for _ in range(3):
+        run.train_step()
+    accepted = copy.deepcopy(run.metropolis.kept["weights"][0])
+    with torch.no_grad():
+        run.functional.exchange.output.bias.fill_(float("nan"))
+    row = run.train_step()
+    assert (row["skipped"], row["undone"]) == (1, 1)
+    for name, value in run.functional.state_dict().items():
+        assert torch.equal(value, accepted[name]), name
+    assert np.isfinite(run.train_step()["loss"])
+
+
+def test_failure_after_every_restored_step_ends_the_training(data, tmp_path):
+    """Undone and good steps in turn would go on to the end of the schedule without getting anywhere."""
+    run = trainer(data, tmp_path, "base", steps=50, metropolis={"enabled": True})
+    train_step = run.train_step
+
+    def thrown_off():
+        row = train_step()
+        if not row["undone"]:
+            with torch.no_grad():
+                run.functional.exchange.output.bias.fill_(float("nan"))
+        return row
+
+    run.train_step = thrown_off
+    with pytest.raises(UserError, match=r"steps in a row"):
+        run.run()
+    assert run.step < 25
 
 
 def test_broken_checkpoint_is_named(data, tmp_path):

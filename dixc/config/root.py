@@ -54,7 +54,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        require_unique([model.name for model in self.models], "models")
+        require_unique([model.key for model in self.models], "models")
         if not self.functionals():
             raise ValueError("nothing to evaluate: models and evaluation.baselines are both empty")
         for split, size in self._sizes().items():
@@ -89,7 +89,7 @@ class Config(Section):
     def trained(self) -> list[str]:
         """Ids of the trained functionals, such as "xcdiff-hess-0": every model with every loss and seed."""
         return [
-            str(FunctionalId(model.name, loss, seed))
+            str(FunctionalId(model.key, loss, seed))
             for model in self.models
             for loss in self.training.losses
             for seed in self.training.seeds
@@ -100,8 +100,8 @@ class Config(Section):
         return [*self.evaluation.baselines, *self.trained()]
 
     def classes(self) -> list[str]:
-        """Names of the models: the classes that model files of this run may hold."""
-        return [model.name for model in self.models]
+        """The classes that model files of this run may hold: names and import paths of the models."""
+        return list(dict.fromkeys(model.name for model in self.models))
 
     def parse(self, functional: str) -> FunctionalId:
         """Model, loss and seed of a functional's id.
@@ -118,14 +118,14 @@ class Config(Section):
             f"run {self.run} has no functional {functional!r}; it has {', '.join(self.functionals())}"
         )
 
-    def hyperparameters(self, model: str) -> dict:
-        """Keywords of `dixc.create` for a model of the run.
+    def model(self, key: str) -> Model:
+        """The model that files and tables call `key`.
 
         Raises:
             UserError: the run has no such model.
         """
         for entry in self.models:
-            if entry.name == model:
-                return dict(entry.hyperparameters)
-        names = ", ".join(entry.name for entry in self.models)
-        raise UserError(f"run {self.run} has no model {model!r}; it has {names or 'none'}")
+            if entry.key == key:
+                return entry
+        names = ", ".join(entry.key for entry in self.models)
+        raise UserError(f"model {key} is not in the config's models: {names or 'none'}")

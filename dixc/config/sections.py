@@ -181,7 +181,17 @@ class Derivatives(Section):
         ge=1,
         description="lowest singlets kept with their amplitudes (below max_dense_pairs, all energies)",
     )
+    states_max_heavy: int | None = Field(
+        default=None,
+        ge=0,
+        description="most heavy atoms of a test molecule whose excitations are computed and compared; none: no limit",
+    )
     seed: int = Field(default=0, ge=0, description="seed of the stored probes")
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # rules state this section in their params: a limit that nobody sets must not change them
+        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class Model(Section):
@@ -193,6 +203,15 @@ class Model(Section):
     hyperparameters: dict[str, JsonValue] = Field(
         default_factory=dict, description="keywords of `dixc.create`"
     )
+    label: FunctionalName | None = Field(
+        default=None,
+        description="its name in files and tables, where the list has a `name` twice; by default `name`",
+    )
+
+    @property
+    def key(self) -> str:
+        """What files and tables call it."""
+        return self.label or self.name
 
 
 class Prefit(Section):

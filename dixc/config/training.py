@@ -58,6 +58,19 @@ class HessianTerm(Section):
     )
 
 
+class MetropolisRule(Section):
+    """Accept or undo each step by what it did to the loss; for every loss the same."""
+
+    enabled: bool = Field(
+        default=False, description="undo steps that raise the loss far beyond its usual scatter"
+    )
+    temperature: float = Field(
+        default=1.0,
+        gt=0,
+        description="increase that one in e such steps may make, in scatters of the logarithm of the loss",
+    )
+
+
 class Training(Section):
     """Supervised training; all losses start from the same pre-fit weights of their model and seed."""
 
@@ -105,6 +118,9 @@ class Training(Section):
     density: DensityTerm = Field(default=DensityTerm(), description="density term")
     gradient: GradientTerm = Field(default=GradientTerm(), description="gradient term (grad, hess)")
     hessian: HessianTerm = Field(default=HessianTerm(), description="Hessian term (hess)")
+    metropolis: MetropolisRule = Field(
+        default=MetropolisRule(), description="rule that undoes steps (docs/training.md)"
+    )
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Training:
@@ -115,8 +131,9 @@ class Training(Section):
     def settings(self, loss: Loss) -> dict[str, JsonValue]:
         """What decides the weights that come out of one training.
 
-        The lists of losses and seeds, terms that `loss` does not have, and keys that only cost or save time
-        are left out: a change of those is no reason to train again.
+        The lists of losses and seeds, terms that `loss` does not have, rules that are off, and keys that only cost or
+        save time are left out: a change of those is no reason to train again.
         """
         unused = {"base": {"gradient", "hessian"}, "grad": {"hessian"}, "hess": set()}[loss]
+        unused |= set() if self.metropolis.enabled else {"metropolis"}
         return self.model_dump(exclude={"losses", "seeds", "checkpoint_every", "cache_gb"} | unused)

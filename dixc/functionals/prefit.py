@@ -38,13 +38,9 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     Raises:
         UserError: model not in the config, or target or model not pointwise meta-GGAs.
     """
-    entry = next((m for m in config.models if m.name == model), None)
-    if entry is None:
-        raise UserError(
-            f"model {model} is not in the config's models: {', '.join(m.name for m in config.models)}"
-        )
-    seeded = {"seed": seed} if "seed" in registry.hyperparameters(model) else {}
-    functional = registry.create(model, **(seeded | entry.hyperparameters))
+    entry = config.model(model)
+    seeded = {"seed": seed} if "seed" in registry.hyperparameters(entry.name) else {}
+    functional = registry.create(entry.name, **(seeded | entry.hyperparameters))
     target = registry.create(config.prefit.target)
     require_writable(out)
     part = functional.pointwise_part

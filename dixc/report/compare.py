@@ -113,7 +113,7 @@ def functionals(config, tables: dict[str, pd.DataFrame]) -> list[Functional]:
     The reference functional, which has minao rows only, is no part of it.
     """
     expected: list[Functional] = [(name, "none") for name in config.evaluation.baselines]
-    expected += [(model.name, loss) for model in config.models for loss in config.training.losses]
+    expected += [(model.key, loss) for model in config.models for loss in config.training.losses]
     for table in tables.values():
         rows = table[table["guess"] != "minao"] if "guess" in table else table
         found = list(dict.fromkeys(zip(rows["model"], rows["loss"], strict=True)))

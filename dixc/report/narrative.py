@@ -167,7 +167,7 @@ def missing(config, tables: dict[str, pd.DataFrame], logs: dict[str, pd.DataFram
             words += _missing_rows(config, tables, name, metric)
     for model in config.models:
         for loss in config.training.losses:
-            names = [f"{model.name}-{loss}-{seed}" for seed in config.training.seeds]
+            names = [f"{model.key}-{loss}-{seed}" for seed in config.training.seeds]
             words += [f"{name}: no training log." for name in names if name not in logs]
     return words
 
@@ -181,7 +181,7 @@ def _missing_rows(config, tables: dict[str, pd.DataFrame], name: str, metric: st
     if absent > 0:
         words.append(
             f"{name}: {absent} of {config.molecules.test.size} test molecules of the config have no row "
-            "(an earlier stage failed on them or was not run)."
+            f"({_why_absent(config, name)})."
         )
     seen, usable = (set(zip(part["model"], part["loss"], strict=True)) for part in (rows, rows[rows["used"]]))
     for one in functionals(config, tables):
@@ -190,3 +190,10 @@ def _missing_rows(config, tables: dict[str, pd.DataFrame], name: str, metric: st
         elif one not in usable:
             words.append(f"{name}: none of the test rows of {label(one)} converged.")
     return words
+
+
+def _why_absent(config, table: str) -> str:
+    limit = config.derivatives.states_max_heavy
+    if table == "tddft" and limit is not None:
+        return f"larger than derivatives.states_max_heavy, {limit}, or an earlier stage failed or was not run"
+    return "an earlier stage failed on them or was not run"

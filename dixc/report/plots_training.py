@@ -16,6 +16,7 @@ from dixc.report.metrics import floats
 from dixc.report.theme import colour, few_ticks, figure, plain
 
 TERMS = ("energy", "density", "gradient", "hessian")
+OVERALL = ("loss", "grad_norm", "learning_rate", "undone", "temperature")
 AXES = {"step": "step", "wall_s": "wall-clock / s"}
 MOST_POINTS = 400
 UNITS = {"per_bohr3": "bohr$^{-3}$", "hartree2": "hartree$^2$"}
@@ -57,7 +58,7 @@ def quantities(logs: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
         "raw": raw,
         "weighted": [f"{term}_weighted" for term in TERMS if f"{term}_weighted" in columns],
         "validation": [column for column in columns if column.startswith("validation_")],
-        "overall": [column for column in ("loss", "grad_norm", "learning_rate") if column in columns],
+        "overall": [column for column in OVERALL if column in columns],
     }
 
 

@@ -19,6 +19,11 @@ HEADLINE = (
     "tddft_mae_eV", "tddft_overlap_mae_eV", "tda_mae_eV",
 )  # fmt: skip
 SHOWN_TABLES = ("scf", "warmstart", "tddft")
+# columns of a training log that count steps, and what is wrong with those
+BAD_STEPS = {
+    "skipped": "steps without a converged SCF or a finite gradient",
+    "undone": "steps undone because the loss after them was far too high (training.metropolis)",
+}
 MOST_ROWS = 2000
 MOST_LINKS = 10
 
@@ -43,7 +48,7 @@ def facts(config, tables: Tables) -> list[tuple[str, str]]:
     return [
         ("Molecules", "; ".join(splits)),
         ("Reference", f"{reference.functional.upper()}/{reference.basis}, grid level {reference.grid_level}"),
-        ("Learned", f"{', '.join(model.name for model in config.models) or 'none'}; losses "
+        ("Learned", f"{', '.join(model.key for model in config.models) or 'none'}; losses "
                     f"{', '.join(training.losses)}; {seeds}; "
                     f"{training.steps} optimizer steps each, all losses from the same pre-fitted start"),
         ("Baselines", ", ".join(config.evaluation.baselines) or "none"),
@@ -152,7 +157,7 @@ def tiles(config, tables: Tables) -> list[dict[str, Any]]:
 def failures(
     tables: Tables, logs: dict[str, pd.DataFrame], sources: Sources = NO_SOURCES
 ) -> list[dict[str, Any]]:
-    """Unconverged molecules by table, functional and split, counted and named, with logs; skipped training steps."""
+    """Unconverged molecules by table, functional and split, counted and named, with logs; bad training steps."""
     rows = []
     for name in SHOWN_TABLES:
         table = tables[name]
@@ -172,12 +177,12 @@ def failures(
                          + (f" and {len(words) - 50} more" if len(words) > 50 else ""),
                          "links": _log_links(name, names, sources)})  # fmt: skip
     for name, log in logs.items():
-        skipped = int(log["skipped"].sum()) if "skipped" in log else 0
-        if skipped:
-            rows.append({"where": "training", "who": name, "split": "train",
-                         "count": f"{skipped} of {len(log)}",
-                         "names": "steps without a converged SCF or a finite gradient",
-                         "links": [("log", link)] if (link := sources.training_log(name)) else []})  # fmt: skip
+        for column, words in BAD_STEPS.items():
+            count = int(log[column].sum()) if column in log else 0
+            if count:
+                rows.append({"where": "training", "who": name, "split": "train",
+                             "count": f"{count} of {len(log)}", "names": words,
+                             "links": [("log", link)] if (link := sources.training_log(name)) else []})  # fmt: skip
     return rows
 
 

@@ -38,7 +38,7 @@ def done(config, tables: Tables) -> list[str]:
         "functionals without it are cheap and less accurate.",
         f"This run takes {reference}/{basis} as the truth and asks how well cheaper functionals imitate it.",
     ]
-    learned = ", ".join(model.name for model in config.models)
+    learned = ", ".join(model.key for model in config.models)
     if learned:
         losses = "; ".join(f"{name}: {LOSSES[name]}" for name in config.training.losses if name in LOSSES)
         paragraphs[1] += (

@@ -1,8 +1,9 @@
 """Derivative stage: Hessian of the reference energy and its excitation energies, molecule by molecule.
 
 Training and validation molecules get dense A+B and A-B below `derivatives.max_dense_pairs` pairs, products with fixed
-probes above it. All molecules get the lowest singlets by full TDDFT and in the Tamm-Dancoff approximation; where the
-matrices are dense, all excitation energies come for free and are kept.
+probes above it. All molecules get the lowest singlets by full TDDFT and in the Tamm-Dancoff approximation, but for test
+molecules above `derivatives.states_max_heavy` heavy atoms, which get nothing; where the matrices are dense, all
+excitation energies come for free and are kept.
 """
 
 from __future__ import annotations
@@ -48,8 +49,14 @@ def run(reference: Path, config: Config, out: Path) -> None:
     for record in tqdm(records, desc=f"derivatives {out.stem}", unit="mol", disable=None):
         if not writer.has(record.name):
             attributes = {"split": record.split, "n_heavy": record.n_heavy}
-            writer.write(record.name, compute(record, settings), attributes, UNITS)
+            arrays = {} if _is_left_out(record, settings) else compute(record, settings)
+            writer.write(record.name, arrays, attributes, UNITS)
     writer.finish(0.0)
+
+
+def _is_left_out(record: ReferenceRecord, settings: dict) -> bool:
+    limit = settings.get("states_max_heavy")
+    return record.split == "test" and limit is not None and record.n_heavy > limit
 
 
 def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:

@@ -8,12 +8,9 @@ energies, and the summary (`dixc.report.metrics`).
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from dixc import provenance
 from dixc.errors import UserError
 from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, sort_rows, summarise
 from dixc.stages.element_fit import element_counts, fitted_errors
+from dixc.store.folder import write_files
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -211,33 +209,21 @@ def as_types(table: pd.DataFrame, name: str, path: Path | None = None) -> pd.Dat
     return pd.DataFrame(result, columns=COLUMNS[name])
 
 
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A hidden folder in `out` for files under way; it is gone afterwards, whatever happens."""
-    from dixc.store.files import writing
-
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".part-", dir=out) as folder:
-            yield Path(folder)
-
-
 def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, Any] | None = None) -> None:
-    """Write every table as out/NAME.csv, and their provenance; all exist under other names before the first is renamed.
+    """Write every table as out/NAME.csv, and their provenance.
 
     Args:
         tables: by name.
         out: folder.
         record: provenance, for provenance.json beside them.
     """
+    write_files(_content(tables, record), Path(out))
+
+
+def _content(tables: dict[str, pd.DataFrame], record: dict[str, Any] | None) -> Iterator[tuple[str, bytes]]:
     from dixc.store.sidecar import NAME, sidecar_text
 
-    out = Path(out)
-    with staged(out) as folder:
-        content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
-        if record is not None:
-            content = {NAME: sidecar_text(content, record).encode(), **content}
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
-        for name in content:
-            os.replace(folder / name, out / name)
+    content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
+    if record is not None:
+        yield NAME, sidecar_text(content, record).encode()
+    yield from content.items()

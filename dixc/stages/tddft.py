@@ -2,6 +2,7 @@
 
 `error_eV` compares states in order of energy. `overlap_error_eV` compares each reference state with the state of the
 functional whose transition amplitudes (in the reference orbitals) overlap most, states being assigned one to one.
+Test molecules above `derivatives.states_max_heavy` heavy atoms have no row.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
         ):
             group = molecule_group(solved, scf, record.name)
             states = molecule_group(known, derivatives, record.name)
+            if f"{settings.methods[0]}_energies" not in states:  # a large test molecule
+                continue
             common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
             mf = _mean_field(record, xc, group)
             solver = _solver(mf, record.name) if mf.converged else None

@@ -27,7 +27,7 @@ def save(trainer: Trainer) -> None:
     """
     state = {"format": FORMAT, "version": VERSION, "provenance": provenance.collect()}
     state |= {"loss": trainer.loss, "seed": trainer.seed}
-    state |= {part: getattr(trainer, part).state_dict() for part in PARTS}
+    state |= {part: getattr(trainer, part).state_dict() for part in _parts(trainer)}
     state |= {name: getattr(trainer, name) for name in SCALARS}
     state["best_score"] = float(trainer.best_score)
     state["orbitals"] = {k: [torch.from_numpy(o) for o in v] for k, v in trainer.orbitals.items()}
@@ -45,7 +45,7 @@ def restore(trainer: Trainer) -> None:
         return
     try:
         state = torch.load(trainer.checkpoint, weights_only=True)
-        for part in PARTS:
+        for part in _parts(trainer):
             getattr(trainer, part).load_state_dict(state[part])
         for name in SCALARS:
             setattr(trainer, name, state[name])
@@ -55,3 +55,7 @@ def restore(trainer: Trainer) -> None:
         raise UserError(
             f"{trainer.checkpoint}: not a usable checkpoint ({problem}); delete it to start over"
         ) from error
+
+
+def _parts(trainer: Trainer) -> tuple[str, ...]:
+    return (*PARTS, "metropolis") if trainer.metropolis else PARTS

@@ -21,6 +21,7 @@ from dixc.errors import UserError
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
 from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.metropolis import Metropolis
 from dixc.training.terms import TERMS_OF_LOSS, TermValue
 
 MAX_BAD_STEPS = 10  # consecutive steps without a usable gradient before training stops
@@ -61,6 +62,10 @@ class Trainer:
             settings.steps,
             eta_min=settings.learning_rate * settings.final_learning_rate_fraction,
         )
+        self.metropolis = None
+        if settings.metropolis.enabled:
+            watched = (functional, self.average, self.optimizer)
+            self.metropolis = Metropolis(*watched, seed, settings.metropolis.temperature)
         self.step, self.wall_s, self.bad_steps = 0, 0.0, 0
         self.rows: list[dict] = []
         self.orbitals: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -70,6 +75,7 @@ class Trainer:
         """Train to the end, resuming from the checkpoint if there is one."""
         checkpoints.restore(self)
         settings, last = self.settings, time.perf_counter()
+        cpu_start = time.process_time() - (self.rows[-1].get("cpu_s", 0.0) if self.rows else 0.0)
         bar = tqdm(
             total=settings.steps, initial=self.step, desc=f"train {self.loss}", unit="step", disable=None
         )
@@ -79,7 +85,8 @@ class Trainer:
                 row |= self.validate()
             now = time.perf_counter()
             self.wall_s, last = self.wall_s + now - last, now
-            self.rows.append({"step": self.step, "wall_s": self.wall_s} | row)
+            spent = {"wall_s": self.wall_s, "cpu_s": time.process_time() - cpu_start}
+            self.rows.append({"step": self.step} | spent | row)
             if self.step % settings.checkpoint_every == 0:
                 checkpoints.save(self)
             bar.update()
@@ -87,6 +94,9 @@ class Trainer:
                 " ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in TERMS_OF_LOSS[self.loss])
             )
         bar.close()
+        if self.metropolis:
+            undone = sum(row["undone"] for row in self.rows)
+            tqdm.write(f"train {self.loss}: {undone} of {settings.steps} steps undone (training.metropolis)")
         self.functional.load_state_dict(self.best_state)
         self.functional.double().eval()
 
@@ -104,26 +114,46 @@ class Trainer:
             "grad_norm": float(norm),
             "skipped": int(not usable),
         }
-        self._update(usable, molecule.record.name)
-        return row
+        return row | self._update(usable, molecule.record.name, row["loss"])
 
-    def _update(self, usable: bool, name: str) -> None:
-        """Step the optimizer, or count a step whose SCF or gradient was no good; many in a row end the training."""
-        self.bad_steps = 0 if usable else self.bad_steps + 1
+    def _update(self, usable: bool, name: str, loss: float) -> dict[str, float]:
+        """Step the optimizer unless the SCF or the gradient was no good, or the step before is undone.
+
+        Returns:
+            Columns of the accept-or-undo rule, if there is one.
+        """
+        accepted, columns = True, {}
+        self._count(usable, name)
+        if self.metropolis:
+            accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
+            columns = self.metropolis.columns(accepted)
+        if usable and accepted:
+            self.optimizer.step()
+            self.average.update_parameters(self.functional)
+            if self.metropolis:
+                self.metropolis.stepped()
+        else:
+            self.orbitals.pop(name, None)
+            self.optimizer._opt_called = True  # the schedule goes on although no step was taken
+        self.schedule.step()
+        self.step += 1
+        return columns
+
+    def _count(self, usable: bool, name: str) -> None:
+        """Count a step that is no good; many in a row end the training.
+
+        A good step right after one that was undone proves nothing: the next may fail again, and so on to the end.
+        """
+        if not usable:
+            self.bad_steps += 1
+        elif not self.metropolis or self.metropolis.moved:
+            self.bad_steps = 0
         if self.bad_steps >= MAX_BAD_STEPS:
             raise UserError(
                 f"training {self.loss} (seed {self.seed}) step {self.step + 1}, molecule {name}: "
                 f"{MAX_BAD_STEPS} steps in a row had no converged SCF or no finite gradient; "
                 "lower training.learning_rate"
             )
-        if usable:
-            self.optimizer.step()
-            self.average.update_parameters(self.functional)
-        else:
-            self.orbitals.pop(name, None)
-            self.optimizer._opt_called = True  # the schedule goes on although no step was taken
-        self.schedule.step()
-        self.step += 1
 
     def _name_of_step(self) -> str:
         epoch, position = divmod(self.step, len(self.names))

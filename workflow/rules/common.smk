@@ -76,11 +76,20 @@ def heavy_atoms(chunk):
     return known or [largest or LARGEST_UNKNOWN] * CONFIG.molecules.chunk_size
 
 
+def with_excitations(stage, chunk):
+    """Heavy atoms of those of a chunk's molecules that a stage works on."""
+    heavy, limit = heavy_atoms(chunk), CONFIG.derivatives.states_max_heavy
+    if limit is None or stage not in ("derivatives", "tddft") or not chunk.startswith("test"):
+        return heavy
+    # where nobody has looked yet, the largest molecule stands for all
+    return [n for n in heavy if n <= limit] or [min(n, limit) for n in heavy]
+
+
 def for_chunk(stage, which):
     """A resources function: mem_mb or runtime of a job on one chunk, more with every attempt."""
 
     def resource(wildcards, attempt):
-        memory, minutes = estimate(stage, heavy_atoms(wildcards.chunk), CONFIG.reference.basis)
+        memory, minutes = estimate(stage, with_excitations(stage, wildcards.chunk), CONFIG.reference.basis)
         return {"mem_mb": memory, "runtime": minutes}[which] * attempt
 
     return resource
@@ -99,14 +108,38 @@ def molecule_files(wildcards):
         raise WorkflowError(str(error)) from None
 
 
+def turn(seed):
+    """Priority of all that is made with a seed: whole results of the first come before those of the others."""
+    seeds = CONFIG.training.seeds
+    return 100 * (len(seeds) - 1 - seeds.index(int(seed)))
+
+
+FIRST = turn(CONFIG.training.seeds[0])
+
+
 def is_training_data(wildcards):
     """Priority of the reference and its derivatives: training is the longest part and waits for these."""
-    return 0 if wildcards.chunk.startswith("test") else 50
+    return FIRST + (0 if wildcards.chunk.startswith("test") else 50)
+
+
+def start_of_training(wildcards):
+    """Priority of a pre-fit."""
+    return turn(wildcards.seed) + 40
 
 
 def model_settings(wildcards):
-    """Hyperparameters of the model, as text."""
-    return json.dumps(CONFIG.hyperparameters(wildcards.model), sort_keys=True)
+    """Hyperparameters of the model, as text, and its class if its name does not say it."""
+    entry = CONFIG.model(wildcards.model)
+    named = {"name": entry.name} if entry.label else {}
+    return json.dumps({**entry.hyperparameters, **named}, sort_keys=True)
+
+
+def derivative_settings(wildcards):
+    """The section `derivatives` as text; the limit for excitations concerns test molecules alone."""
+    section = CONFIG.derivatives
+    if not wildcards.chunk.startswith("test"):
+        section = section.model_copy(update={"states_max_heavy": None})
+    return json.dumps({"derivatives": section.model_dump(mode="json")}, sort_keys=True)
 
 
 def training_settings(wildcards):
@@ -116,7 +149,13 @@ def training_settings(wildcards):
 
 def longest_first(wildcards):
     """Priority of a training: a loss with more terms takes longer and must not be the last to start."""
-    return {"hess": 30, "grad": 20, "base": 10}[wildcards.loss]
+    return turn(wildcards.seed) + {"hess": 30, "grad": 20, "base": 10}[wildcards.loss]
+
+
+def with_its_seed(wildcards):
+    """Priority of what is measured with a functional: with the first seed's for baselines."""
+    functional = CONFIG.parse(wildcards.functional)
+    return turn(functional.seed) if functional.trained else FIRST
 
 
 def checkpoint_folder(wildcards, output):
@@ -153,7 +192,7 @@ if workflow.is_main_process and (notice := upgrade_notice(result("").rstrip("/")
 wildcard_constraints:
     # a quantifier without an upper bound, {3,}, is not understood here
     chunk=rf"({one_of(SPLITS)})-\d\d\d+",
-    model=one_of(model.name for model in CONFIG.models),
+    model=one_of(model.key for model in CONFIG.models),
     loss=one_of(CONFIG.training.losses),
     seed=one_of(map(str, CONFIG.training.seeds)),
     functional=one_of(CONFIG.functionals()),

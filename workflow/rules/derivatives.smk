@@ -17,6 +17,6 @@ rule derivatives:
     params:
         config=result("config.yaml"),
         method=METHODS["derivatives"],
-        settings=settings("derivatives"),
+        settings=derivative_settings,
     shell:
         "dixc derivatives {input} --config {params.config} --out {output} --threads {threads} &> {log}"

@@ -8,6 +8,7 @@ rule evaluate:
         result("logs/evaluate/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/evaluate/{functional}/{chunk}.tsv")
+    priority: with_its_seed
     conda:
         "../../envs/dixc.yaml"
     threads: 1
@@ -35,6 +36,7 @@ rule warmstart:
         result("logs/warmstart/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/warmstart/{functional}/{chunk}.tsv")
+    priority: with_its_seed
     conda:
         "../../envs/dixc.yaml"
     threads: 1
@@ -61,6 +63,7 @@ rule default_guess:
         result("logs/warmstart/reference/{chunk}.log"),
     benchmark:
         result("benchmarks/warmstart/reference/{chunk}.tsv")
+    priority: FIRST
     conda:
         "../../envs/dixc.yaml"
     threads: 1
@@ -88,6 +91,7 @@ rule tddft:
         result("logs/tddft/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/tddft/{functional}/{chunk}.tsv")
+    priority: with_its_seed
     conda:
         "../../envs/dixc.yaml"
     threads: 1

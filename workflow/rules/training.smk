@@ -10,7 +10,7 @@ rule prefit:
         result("logs/prefit/{model}-{seed}.log"),
     benchmark:
         result("benchmarks/prefit/{model}-{seed}.tsv")
-    priority: 40
+    priority: start_of_training
     conda:
         "../../envs/dixc.yaml"
     threads: 1

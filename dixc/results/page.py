@@ -1,0 +1,232 @@
+"""docs/results.md from the CSV files of `dixc.results.collect`; all words about results are computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dixc.errors import UserError
+from dixc.report.compare import number, signed_percent
+from dixc.report.paper import CLAIMS, Claim
+from dixc.results.collect import read
+from dixc.results.numbers import Estimate, Seeds, estimate, verdict
+from dixc.store import atomic_file
+
+DIRECT = {
+    "e_tot_mae_mEh": "total energy, mEh",
+    "e_tot_mae_fit_mEh": "the same, fitted, mEh",
+    "e_rho_mEh": "E_rho, mEh",
+    "dipole_error_debye": "dipole, D",
+    "l2_density": "L2 density, bohr^-1.5",
+    "warmstart_fock_builds_density": "builds from its density",
+    "warmstart_fock_builds_accelerate": "builds accelerated by it",
+    "tddft_mae_eV": "TDDFT, eV",
+}
+PAPER_ROW = {
+    "e_tot_mae_mEh": "−66 % against `base`",
+    "e_tot_mae_fit_mEh": "–",
+    "e_rho_mEh": "1.2 → 0.8",
+    "dipole_error_debye": "not uniform",
+    "l2_density": "not uniform",
+    "warmstart_fock_builds_density": "up to −50 % of the iterations",
+    "warmstart_fock_builds_accelerate": "–",
+    "tddft_mae_eV": "−19 to −35 % (XCdiff, `hess`)",
+}
+BASELINES = ("pbe", "r2scan")
+SHORT = {
+    "e_tot_mae_mEh": "total energy",
+    "e_rho_mEh": "E_rho",
+    "tddft_mae_eV": "excitation energies of XCdiff",
+}
+HEAD = """# Results
+
+Made by `python -m dixc.results page docs/results docs/results.md` from the tables in [docs/results/](results/), which
+`python -m dixc.results collect results/<run> docs/results/<run>` takes from a run. Errors are against the reference
+on test molecules, at each functional's own SCF solution; numbers are means over molecules, then over seeds, ± the
+standard deviation between seeds. The paper (arXiv:2606.04279) has other molecules, sizes and lengths of training: its
+figures are targets, not values that a small run must show.
+"""
+
+
+def run(source: Path, out: Path) -> None:
+    """Write the page of all runs in a folder.
+
+    Args:
+        source: folder with a folder of CSV files for each run.
+        out: Markdown file.
+
+    Raises:
+        UserError: no run there, or a file is missing or damaged.
+    """
+    folders = sorted(path.parent for path in source.glob("*/seeds.csv"))
+    if not folders:
+        raise UserError(f"{source}: no run in it (a folder with seeds.csv)")
+    text = "\n".join([HEAD, *(section(read(folder)) for folder in folders)])
+    with atomic_file(out) as file:
+        file.write(text.encode())
+
+
+def section(tables: dict[str, pd.DataFrame]) -> str:
+    """All about one run."""
+    about = dict(zip(tables["about"]["key"], tables["about"]["value"], strict=True))
+    seeds = Seeds(tables["seeds"])
+    pieces = [f"## Run `{about.get('run', '')}`", _described(about), "### Averaged over architectures",
+              _minao(seeds, about), overview(seeds), "### Claims", claims(seeds), "### Each architecture",
+              *(architecture(seeds, model) for model in seeds.models), "### At equal training time",
+              equal_time(tables["training"]), "### Failures", failures(tables["failures"])]  # fmt: skip
+    return "\n\n".join(piece for piece in pieces if piece) + "\n"
+
+
+def _described(about: dict[str, str]) -> str:
+    asked = about.get("seeds", "").split()
+    words = [f"- {key}: {about[key]}" for key in ("reference", "train", "test", "excitations", "models", "losses",
+                                                  "seeds", "steps") if key in about]  # fmt: skip
+    program = ", ".join(f"{key} {about[key]}" for key in ("dixc", "commit", "pyscf", "torch") if key in about)
+    words.append(f"- made with: {program}" if program else "")
+    if len(asked) == 1:
+        words.append("- **One seed: there is no spread, and small differences mean nothing.**")
+    return "\n".join(word for word in words if word)
+
+
+def _minao(seeds: Seeds, about: dict[str, str]) -> str:
+    metric, name = "warmstart_fock_builds_minao", about.get("reference", "/").split("/")[0]
+    builds = seeds.values(metric, name, "none")
+    return (
+        ""
+        if builds.empty
+        else f"From PySCF's default guess {name} takes {number(builds.mean())} Fock builds."
+    )
+
+
+def _cell(found: Estimate) -> str:
+    spread = f" ± {number(found.spread, 2)}" if np.isfinite(found.spread) else ""
+    return number(found.mean) + spread
+
+
+def _percent(found: Estimate) -> str:
+    if not np.isfinite(found.mean):
+        return "–"
+    spread = f" ± {found.spread:.0f}" if np.isfinite(found.spread) else ""
+    return signed_percent(found.mean).removesuffix(" %") + spread + " %"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def overview(seeds: Seeds) -> str:
+    """Baselines, the three losses averaged over architectures, their changes, and the paper's figures."""
+    rows = [
+        [name, *(_cell(estimate(seeds.values(metric, name, "none"))) for metric in DIRECT)]
+        for name in BASELINES
+    ]
+    rows += [
+        [f"`{loss}`", *(_cell(estimate(seeds.average(metric, loss))) for metric in DIRECT)]
+        for loss in seeds.losses
+    ]
+    rows += _changes(seeds, None)
+    rows.append(["paper", *PAPER_ROW.values()])
+    return _counted(seeds) + "\n\n" + _table(["", *DIRECT.values()], rows)
+
+
+def _counted(seeds: Seeds) -> str:
+    counts = {loss: len(seeds.average("e_rho_mEh", loss)) for loss in seeds.losses}
+    each = ", ".join(f"`{loss}` {count}" for loss, count in counts.items())
+    return f"Mean of {', '.join(seeds.models)}; seeds that all of them have finished: {each}."
+
+
+def _changes(seeds: Seeds, model: str | None) -> list[list[str]]:
+    return [
+        [f"`{loss}` against `base`", *(_percent(seeds.change(metric, loss, model)) for metric in DIRECT)]
+        for loss in seeds.losses if loss != "base" and "base" in seeds.losses
+    ]  # fmt: skip
+
+
+def architecture(seeds: Seeds, model: str) -> str:
+    """The losses of one architecture."""
+    rows = [[f"`{loss}`", *(_cell(estimate(seeds.values(metric, model, loss))) for metric in DIRECT)]
+            for loss in seeds.losses]  # fmt: skip
+    return _table([f"**{model}**", *DIRECT.values()], rows + _changes(seeds, model))
+
+
+def claims(seeds: Seeds) -> str:
+    """The paper's claims, ours beside them, and what that means, first in a few words."""
+    rows, found = [], {}
+    for claim in CLAIMS:
+        for loss in (loss for loss in seeds.losses if loss != "base" and claim.loss in (None, loss)):
+            row = _claim(seeds, claim, loss)
+            if row:
+                rows.append(row)
+                if claim.metric in SHORT:
+                    found.setdefault(row[-1], []).append(f"{SHORT[claim.metric]} ({row[2]})")
+    if not rows:
+        return "No numbers."
+    words = "\n".join(f"- {words}: {', '.join(cases)}" for words, cases in found.items())
+    closing = (
+        "A claim holds if the change is beyond the seeds' spread (95 % confidence) and at least as large as the "
+        "paper's.\nChanges are those of the mean over architectures, but for claims about one."
+    )
+    return words + "\n\n" + _table(["claim", "paper", "loss", "here", "verdict"], rows) + "\n\n" + closing
+
+
+def _claim(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
+    if claim.metric.endswith("_saved_percent"):
+        saved = estimate(-seeds.average(claim.metric, loss))
+        best = max((seeds.values(claim.metric, model, loss).max() for model in seeds.models), default=np.nan)
+        words = f"best architecture and seed {signed_percent(-best)}"
+        return [claim.title, claim.figure, f"`{loss}`", _percent(saved), words] if saved.n else None
+    model = "xcdiff" if "XCdiff" in claim.title else None
+    if model and model not in seeds.models:
+        return None
+    change = seeds.change(claim.metric, loss, model)
+    words = verdict(change, claim.high) if np.isfinite(claim.high) else "no figure to compare with"
+    return [claim.title, claim.figure, f"`{loss}`", _percent(change), words] if change.n else None
+
+
+def equal_time(training: pd.DataFrame) -> str:
+    """Seconds a step, and validation at the end and when `base` was done, both by architecture."""
+    if training.empty:
+        return "No training logs."
+    clock = "cpu_s" if training["cpu_s"].notna().all() else "wall_s"
+    rows = []
+    for model, of_model in training.groupby("model", sort=False):
+        base = of_model[of_model["loss"] == "base"]
+        budget = base.groupby("seed")[clock].max()
+        for loss, runs in of_model.groupby("loss", sort=False):
+            rows.append([model, f"`{loss}`", *_times(runs, clock, budget)])
+    word = "CPU" if clock == "cpu_s" else "wall-clock"
+    head = ["", "loss", f"{word} s a step", f"{word} s in all", "steps in the time of `base`", "score then",
+            "score at the end", "steps undone", "steps skipped"]  # fmt: skip
+    words = (
+        "Score: the validation loss by which weights are chosen (energy up to an offset per electron, and density), "
+        "the same for\nevery loss; the best so far. *Then* is when `base` was done: a loss with more terms has made "
+        "fewer steps by then, and\nits learning rate has not come down as far, so a training planned for that time "
+        "would do better."
+    )
+    return words + "\n\n" + _table(head, rows)
+
+
+def _times(runs: pd.DataFrame, clock: str, budget: pd.Series) -> list[str]:
+    """Cells of one architecture and loss; `budget` has the seconds that `base` took, by seed."""
+    ends = runs.loc[runs.groupby("seed")["step"].idxmax()].set_index("seed")
+    each = ends[clock] / ends["step"]
+    then = runs[runs[clock] <= runs["seed"].map(budget)].groupby("seed")["validation_score"].min()
+    best = runs.groupby("seed")["validation_score"].min()
+    steps = np.minimum(ends["step"], (budget / each).reindex(ends.index))
+    sums = [number(float(ends[column].mean()), 2) for column in ("undone", "skipped")]
+    return [number(each.mean()), number(ends[clock].mean()), number(float(steps.mean())), _cell(estimate(then)),
+            _cell(estimate(best)), *sums]  # fmt: skip
+
+
+def failures(table: pd.DataFrame) -> str:
+    """Which molecules did not converge, by table and functional."""
+    if table.empty:
+        return "None: every SCF, warm start and excitation of a test or validation molecule converged."
+    rows = []
+    for (name, model, loss), group in table.groupby(["table", "model", "loss"], sort=False):
+        words = ", ".join(f"{row.molecule} (seed {row.seed})" for row in group.itertuples())
+        rows.append([name, model if loss == "none" else f"{model} `{loss}`", words])
+    return _table(["", "functional", "molecules"], rows)

@@ -1,0 +1,171 @@
+"""docs/results.md: numbers by hand on made-up tables, and words that follow from them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_report import make_config, make_logs, make_tables
+
+from dixc.config import write
+from dixc.report.metrics import summarise
+from dixc.results import collect, page
+from dixc.results.__main__ import main
+from dixc.results.numbers import Estimate, Seeds, estimate, verdict
+from dixc.stages.tables import write_tables
+
+ROOT = Path(__file__).parents[1]
+BASE = {"first": (10.0, 11.0, 12.0), "second": (20.0, 19.0, 18.0)}  # a number a seed
+
+
+def made_up(metric: str = "e_rho_mEh", factors=(("grad", 0.9), ("hess", 0.5))) -> pd.DataFrame:
+    """seeds.csv of two architectures; grad and hess are `base` times a factor."""
+    rows = [("r2scan", "none", 0, "test", metric, 30.0, 8, 0)]
+    for model, values in BASE.items():
+        for seed, value in enumerate(values):
+            for loss, factor in (("base", 1.0), *factors):
+                rows.append((model, loss, seed, "test", metric, factor * value, 8, 0))
+    return pd.DataFrame(rows, columns=["model", "loss", "seed", "split", "metric", "value", "n", "n_failed"])
+
+
+def cells(text: str, start: str) -> list[str]:
+    """The cells of the first table line that begins with `start`."""
+    line = next(line for line in text.splitlines() if line.startswith(f"| {start} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_averages_are_made_seed_by_seed():
+    seeds = Seeds(made_up())
+    assert list(seeds.average("e_rho_mEh", "base")) == [15.0, 15.0, 15.0]
+    found = estimate(seeds.values("e_rho_mEh", "first", "base"))
+    assert (found.mean, found.spread, found.n) == (11.0, 1.0, 3)
+    # two degrees of freedom: t = 4.303
+    assert found.bound == pytest.approx(4.303 / np.sqrt(3), rel=1e-3)
+    assert seeds.change("e_rho_mEh", "hess").mean == pytest.approx(-50)
+
+
+def test_a_seed_that_one_architecture_lacks_is_left_out():
+    table = made_up()
+    seeds = Seeds(table[~((table["model"] == "second") & (table["seed"] == 2) & (table["loss"] == "hess"))])
+    assert list(seeds.average("e_rho_mEh", "hess")) == [7.5, 7.5]
+    assert len(seeds.average("e_rho_mEh", "base")) == 3
+    assert seeds.change("e_rho_mEh", "hess").n == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "claimed", "words"),
+    [
+        (Estimate(-70, 1, 3), -66, "holds"),
+        (Estimate(-20, 1, 3), -66, "same direction, smaller than in the paper"),
+        (Estimate(-20, 20, 3), -66, "no change beyond the seeds' spread"),
+        (Estimate(20, 20, 3), -66, "no change beyond the seeds' spread"),
+        (Estimate(20, 1, 3), -66, "does not hold: worse than `base`"),
+        (Estimate(-70, np.nan, 1), -66, "one seed, which proves nothing; as large as the paper's"),
+        (Estimate(5, np.nan, 1), -66, "one seed, which proves nothing; opposite"),
+        (Estimate(np.nan, np.nan, 0), -66, "no numbers"),
+    ],
+)
+def test_verdicts_follow_from_numbers(change, claimed, words):
+    assert verdict(change, claimed) == words
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"), [(0.5, "holds"), (0.9, "smaller than in the paper"), (1.2, "worse")]
+)
+def test_words_change_with_the_numbers(factor, words):
+    noise = made_up(factors=(("grad", factor), ("hess", factor)))
+    text = page.claims(Seeds(noise))
+    assert re.search(rf"^- .*{words}.*: E_rho \(`grad`\), E_rho \(`hess`\)$", text, re.MULTILINE), text
+
+
+def test_overview_has_every_row():
+    text = page.overview(Seeds(made_up()))
+    place = 2  # E_rho is the third metric
+    assert cells(text, "r2scan")[place] == "30.0"
+    assert cells(text, "`base`")[place] == "15.0 ± 0"
+    assert cells(text, "`grad` against `base`")[place] == "−10 ± 0 %"
+    assert cells(text, "paper")[place] == "1.2 → 0.8"
+    assert cells(text, "`base`")[0] == "–", "a metric without numbers"
+    assert "seeds that all of them have finished: `base` 3, `grad` 3, `hess` 3" in text
+    assert cells(page.architecture(Seeds(made_up()), "first"), "`base`")[place] == "11.0 ± 1.0"
+
+
+def test_equal_time_is_when_base_was_done():
+    rows = []
+    for loss, per_step, scores in (("base", 1.0, (9, 7, 5, 4)), ("hess", 2.0, (8, 3, 2, 1))):
+        for place, score in enumerate(scores, start=1):
+            step = 10 * place
+            rows.append(("a", loss, 0, step, 5.0 * step, per_step * step, score, 1.0, 1e-6, 0, place))
+    columns = ["model", "loss", "seed", "step", "wall_s", "cpu_s", *collect.VALIDATION, *collect.COUNTED]
+    table = pd.DataFrame(rows, columns=columns)
+    text = page.equal_time(table)
+    assert "CPU s a step" in text
+    base, hess = ([c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()[-2:])
+    assert base[1:] == ["`base`", "1.00", "40.0", "40.0", "4.00", "4.00", "4.0", "0"]
+    # twice as dear: half the steps, and the score of then
+    assert hess[1:] == ["`hess`", "2.00", "80.0", "20.0", "3.00", "1.00", "4.0", "0"]
+    assert "wall-clock s a step" in page.equal_time(table.assign(cpu_s=np.nan))
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run's folder with tables and logs."""
+    folder, tables = tmp_path / "results" / "demo", make_tables()
+    write(make_config(), folder / "config.yaml")
+    write_tables(tables | {"summary": summarise(tables)}, folder / "tables")
+    make_logs(folder / "training")
+    return folder
+
+
+def test_from_a_run_to_the_page(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["collect", str(run), "docs/results/demo"]) == 0
+    assert main(["page", "docs/results", "docs/results.md"]) == 0
+    text = Path("docs/results.md").read_text()
+    summary = pd.read_csv(run / "tables" / "summary.csv").set_index(["model", "loss", "split", "metric"])[
+        "value"
+    ]
+    for loss in ("base", "grad", "hess"):
+        for cell, metric in zip(cells(text, f"`{loss}`"), page.DIRECT, strict=True):
+            if ("xcdiff", loss, "test", metric) in summary:
+                shown = float(cell.split(" ±")[0])
+                assert shown == pytest.approx(summary["xcdiff", loss, "test", metric], rel=6e-3), (
+                    loss,
+                    metric,
+                )
+    assert "One seed: there is no spread" in text
+    assert sum(path.stat().st_size for path in Path("docs/results").rglob("*.csv")) < 100_000
+
+
+def test_failed_molecules_are_named(run, tmp_path):
+    scf = pd.read_csv(run / "tables" / "scf.csv")
+    bad = scf.index[(scf["loss"] == "hess") & (scf["split"] == "test")][0]
+    scf.loc[bad, "converged"] = False
+    scf.to_csv(run / "tables" / "scf.csv", index=False)
+    collect.run(run, tmp_path / "out")
+    text = page.section(collect.read(tmp_path / "out"))
+    assert f"| scf | xcdiff `hess` | {scf.loc[bad, 'molecule']} (seed 0) |" in text
+
+
+def test_bad_input_is_one_line(run, tmp_path, capsys):
+    assert main(["page", str(tmp_path), str(tmp_path / "a.md")]) == 2
+    assert "no run in it" in capsys.readouterr().err
+    collect.run(run, tmp_path / "out" / "demo")
+    (tmp_path / "out" / "demo" / "about.csv").unlink()
+    assert main(["page", str(tmp_path / "out"), str(tmp_path / "a.md")]) == 2
+    assert "about.csv: no such file" in capsys.readouterr().err
+    shutil.rmtree(run / "tables")
+    assert main(["collect", str(run), str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "a.md").exists()
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "results.md").exists(), reason="no page yet")
+def test_the_page_is_that_of_its_tables(tmp_path):
+    page.run(ROOT / "docs" / "results", tmp_path / "results.md")
+    stale = "stale: python -m dixc.results page docs/results docs/results.md"
+    assert (tmp_path / "results.md").read_text() == (ROOT / "docs" / "results.md").read_text(), stale
