@@ -23,7 +23,7 @@ from dixc.grassmann import Response
 from dixc.grid import AOGrid
 from dixc.response import occupied_response
 
-NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point, see _single_precision
+NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point, see _screened
 # up to here a hybrid's integrals over pairs are kept: 0.5 GB for each of two matrices
 MAX_INTEGRAL_PAIRS = 8000
 
@@ -39,13 +39,14 @@ class ResponseSolver:
     Args:
         mf: converged PySCF RHF/RKS or dixc RKS, canonical orbitals.
         n_block: size of the exact block, about.
+        dtype: of the products' work on the grid where the functional is pointwise; see `_screened`.
 
     Attributes:
         n_products: products with A + B (or A) so far.
     """
 
-    def __init__(self, mf, n_block: int = 200):
-        self.mf, self.window = mf, Window.of(mf)
+    def __init__(self, mf, n_block: int = 200, dtype: torch.dtype = torch.float32):
+        self.mf, self.window, self._dtype = mf, Window.of(mf), dtype
         self.differences = self.window.differences
         if self.differences.min() <= 0:
             raise UserError("TDDFT: an occupied orbital lies above a virtual one")
@@ -73,7 +74,7 @@ class ResponseSolver:
         get_jk = self.mf.get_jk if self._integrals is None else None
         if self._kernel is None:  # Hartree-Fock
             return occupied_response(self.window.orbo, get_jk, self._hybrid)
-        grid, fxc = _single_precision(*self._kernel, self.mf.make_rdm1())
+        grid, fxc = _screened(*self._kernel, self.mf.make_rdm1(), self._dtype)
 
         def kernel_product(rho1: torch.Tensor) -> torch.Tensor:
             return torch.einsum("xyg,kyg->kxg", fxc, rho1)
@@ -182,15 +183,17 @@ class ResponseSolver:
         )
 
 
-def _single_precision(grid: AOGrid, fxc: torch.Tensor, dm: NDArray) -> tuple[AOGrid, torch.Tensor]:
-    """Grid and kernel for products in float32 without points that hold next to no electron.
+def _screened(
+    grid: AOGrid, fxc: torch.Tensor, dm: NDArray, dtype: torch.dtype
+) -> tuple[AOGrid, torch.Tensor]:
+    """Grid and kernel for products in a precision, without points that hold next to no electron.
 
-    Products are good to some 1e-6 of their norm, far inside the solver's threshold, in half the time.
+    In float32 products are good to some 1e-6 of their norm, far inside the solver's threshold, in half the time.
     """
     density = grid.density(dm)[0]
     kept = (density * grid.points.weights).abs() > NEGLIGIBLE_ELECTRONS
     weights, coords = grid.points.weights[kept].numpy(), grid.coords[kept.numpy()]
-    return AOGrid(grid.mol, coords, weights, grid.xctype, dtype=torch.float32), fxc[..., kept]
+    return AOGrid(grid.mol, coords, weights, grid.xctype, dtype=dtype), fxc[..., kept]
 
 
 def _away_from_zero(values: NDArray, floor: float = 1e-3) -> NDArray:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dixc.config import Config
 
 METHODS = ("tddft", "tda")
+CONV_TOL = 3e-4  # residual of iterated excitations, hartree; the energies are good to its square
 UNITS = {
     "a_plus_b": "hartree",
     "a_minus_b": "hartree",
@@ -62,7 +63,7 @@ def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
         if supervised:
             arrays |= _probe_products(record, mf, settings)
         solver = ResponseSolver(mf)
-        solve = partial(solver.solve, conv_tol=3e-4)
+        solve = partial(solver.solve, conv_tol=CONV_TOL)
     else:
         plus, minus = dense_matrices(mf, window)
         casida = CasidaMatrix(plus, minus)
