@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-SIZE = 2000  # of the matrices whose product is timed
+SIZE = 1500  # of the matrices whose product is timed
 VECTOR_MB = 400
-TRIES = 5
+TRIES = 4
 PACKAGES = ("dixc", "torch", "pyscf", "numpy", "scipy", "skala")
 
 

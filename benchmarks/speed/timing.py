@@ -25,7 +25,7 @@ class Options:
     Attributes:
         repeats: rounds of a comparison.
         budget_s: no new round starts after so many seconds of a comparison.
-        quick: one small molecule, for a test of the command itself.
+        quick: one small molecule without any care, for a test of the command itself.
         threads: of both sides.
     """
 
@@ -44,19 +44,21 @@ def rounds(options: Options, begin: float | None = None) -> Iterator[int]:
         yield done
 
 
-def interleave(sides: Mapping[str, Side], options: Options) -> dict[str, np.ndarray]:
-    """Seconds a call of each side, (rounds,); the first call of each, which fills caches, is not counted."""
-    calls = {}
-    begin = time.perf_counter()
-    for name, side in sides.items():
+def _calls(side: Side) -> int:
+    """How many calls make a sample; after this one or two, everything that is cached is there."""
+    for _ in range(2):
         start = time.perf_counter()
         side()
         seconds = time.perf_counter() - start
-        if seconds < SHORTEST:  # what is cached now may be much faster
-            start = time.perf_counter()
-            side()
-            seconds = time.perf_counter() - start
-        calls[name] = 1 if options.quick else max(1, round(SHORTEST / max(seconds, 1e-4)))
+        if seconds > SHORTEST:
+            break
+    return max(1, round(SHORTEST / max(seconds, 1e-4)))
+
+
+def interleave(sides: Mapping[str, Side], options: Options) -> dict[str, np.ndarray]:
+    """Seconds a call of each side, (rounds,); the first call of each is not counted, unless in a hurry."""
+    begin = time.perf_counter()
+    calls = {name: 1 if options.quick else _calls(side) for name, side in sides.items()}
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in rounds(options, begin):
         for name, side in sides.items():

@@ -150,7 +150,7 @@ def molecule_rows(molecule: Case, files: tuple[Path, Path], options: Options) ->
 def memory_rows(molecule: Case, files: tuple[Path, Path], options: Options) -> list[dict]:
     """Peak memory of a process that does a few steps of the dearest loss."""
     found = worker.run(
-        "training", options.threads, reference=str(files[0]), derivatives=str(files[1]), loss="hess", steps=2
+        "training", options, reference=str(files[0]), derivatives=str(files[1]), loss="hess", steps=2
     )
     entry = Entry("dixc", "xcdiff", "hess, two steps in a process of its own", extra={
         "peak_mb": found["peak_mb"], "added_mb": found["peak_mb"] - found["before_mb"]
