@@ -56,6 +56,7 @@ class System:
         mf: PySCF's RKS with r2SCAN.
         dm: density matrix with the orbitals that PySCF attaches; `plain_dm` without.
         left: (8, nao, nocc); the changes are left orbo^T + orbo left^T.
+        grid: dixc's grid with kept AO values, shared by its functionals.
     """
 
     def __init__(self, molecule: Case):
@@ -72,6 +73,7 @@ class System:
         self.left = self.orbv @ kappa / np.sqrt(kappa[0].size)
         half = self.left @ self.orbo.T
         self.changes = half + half.transpose(0, 2, 1)
+        self.grid = None
 
     @property
     def shape(self) -> dict[str, int]:
@@ -158,6 +160,8 @@ def mean_field(system: System, name: str, keep: bool = True):
     mf.grids, mf.mo_coeff, mf.mo_occ = system.mf.grids, system.mf.mo_coeff, system.mf.mo_occ
     if not keep:
         mf._numint.max_cache_mb = 0.0
+    elif mf.functional.xctype == "MGGA":  # one set of kept AO values is enough
+        mf._numint._grid = system.grid = system.grid or mf._numint.ao_grid(system.mol, mf.grids)
     return mf
 
 
