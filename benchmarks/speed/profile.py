@@ -92,7 +92,7 @@ def measure(options: Options, folder: Path) -> list[dict]:
         "training step, hess": Steps(trainer, molecule),
         "XC potential": partial(mf._numint.nr_rks, system.mol, system.mf.grids, "", system.dm),
         "kernel": partial(mf._numint.expansion, system.mol, system.mf.grids, system.orbo),
-        "8 products": partial(xc._orbital_product, grid, expansion, system, 8),
+        "8 products": partial(xc.xc_product(grid, expansion, system), system.left),
         "excitations, dense": partial(_dense, molecule),
         "excitations, iterative": partial(_iterative, molecule),
     }

@@ -23,8 +23,8 @@ from benchmarks.speed.machine import Work
 from benchmarks.speed.molecules import GRID_LEVEL, Case, case
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.functionals import registry
-from dixc.grassmann import split_orbitals
-from dixc.response import xc_response
+from dixc.grassmann import Response, split_orbitals
+from dixc.response import expansion_response, xc_response
 
 MOLECULES = ("CH3OH", "furan", "benzene", "C6H7NO2")
 CLASSICAL = ("r2scan", "tpss")
@@ -197,12 +197,12 @@ def product_sides(system: System, count: int, options: Options):
         found.add(partial(_each, response, one_by_one), "Skala", xc, against=f"PySCF {xc}")
     for name in functionals(options):
         grid, expansion = mean_field(system, name)._numint.expansion(mol, grids, system.orbo)
-        found.add(partial(_orbital_product, grid, expansion, system, count), "dixc", name)
+        found.add(partial(xc_product(grid, expansion, system), system.left[:count]), "dixc", name)
         if name == "r2scan":
             side = partial(_matrix_product, grid, expansion, changes)
             found.add(side, "dixc", name, "whole matrices")
     grid, expansion = mean_field(system, "r2scan", keep=False)._numint.expansion(mol, grids, system.orbo)
-    side = partial(_orbital_product, grid, expansion, system, count)
+    side = partial(xc_product(grid, expansion, system), system.left[:count])
     found.add(side, "dixc", "r2scan", "AO not kept")
     return found.both()
 
@@ -218,10 +218,9 @@ def _each(function, arguments) -> None:
         function(argument)
 
 
-def _orbital_product(grid, expansion, system: System, count: int) -> np.ndarray:
-    """dF C_o (count, nao, nocc), what every Hessian product of dixc asks for."""
-    rho = grid.density_of_pairs(system.left[:count], system.orbo)
-    return grid.potential_on_orbitals(xc_response(expansion, rho), system.orbo)
+def xc_product(grid, expansion, system: System) -> Response:
+    """dF C_o (count, nao, nocc) for changes of the occupied orbitals: what every Hessian product of dixc asks for."""
+    return expansion_response(grid, expansion, system.orbo, get_jk=None)
 
 
 def _matrix_product(grid, expansion, changes: np.ndarray) -> np.ndarray:
@@ -250,7 +249,7 @@ def setup_sides(system: System, options: Options):
         ni = mean_field(system, name)._numint
 
         def dixc_side(ni=ni) -> None:
-            _orbital_product(*ni.expansion(mol, grids, system.orbo), system, 1)
+            xc_product(*ni.expansion(mol, grids, system.orbo), system)(system.left[:1])
 
         found.add(dixc_side, "dixc", name)
     return found.both()
