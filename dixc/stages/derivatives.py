@@ -73,7 +73,8 @@ def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
         solve = partial(casida.solve, window.differences.shape)
     for method in METHODS:
         found = solve(settings["n_states"], method)
-        arrays |= {f"{method}_energies": found.energies, f"{method}_amplitudes": found.amplitudes}
+        arrays[f"{method}_energies"] = found.energies
+        arrays[f"{method}_amplitudes"] = found.amplitudes.astype(np.float32)
     return arrays
 
 
@@ -91,8 +92,14 @@ def unpack(triangle: NDArray) -> NDArray:
 
 
 def _probe_products(record: ReferenceRecord, mf, settings: dict) -> dict[str, NDArray]:
-    """Random probes D^-1/2 z and their Hessian products, D the diagonal of orbital-energy differences times 4."""
+    """Random probes D^-1/2 z and their Hessian products, D the diagonal of orbital-energy differences times 4.
+
+    Probes are rounded to half precision before anything is done with them: what is stored are the very directions of
+    the products, and these keep the seven digits of float32.
+    """
     rng = np.random.default_rng([settings["seed"], *record.name.encode()])
     differences = Window.of(mf).differences
     probes = rng.standard_normal((settings["n_probes"], *differences.shape)) / np.sqrt(4 * differences)
-    return {"probes": probes, "hessian_probes": OrbitalRotations(mf).hvp(probes)}
+    probes = probes.astype(np.float16)
+    products = OrbitalRotations(mf).hvp(probes.astype(float))
+    return {"probes": probes, "hessian_probes": products.astype(np.float32)}

@@ -200,7 +200,9 @@ class TrainingMolecule:
         if self.hessian_ref is None:
             stored = self._derivatives["probes"]
             chosen = rng.choice(len(stored), size=min(count, len(stored)), replace=False)
-            probes, products = stored[chosen], self._derivatives["hessian_probes"][chosen]
+            probes, products = (
+                array[chosen].astype(float) for array in (stored, self._derivatives["hessian_probes"])
+            )
             scale = 1.0 if metric == "diagonal" else np.sqrt(self.metric_diagonal.mean())
             return probes * scale, products * scale
         probes = rng.standard_normal((count, *self.shape))
