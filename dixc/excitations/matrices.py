@@ -173,7 +173,9 @@ def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray)
                 chosen = torch.nonzero((largest > SMALL_COLUMN) & (sign * values[points, k] > 0)).ravel()
                 if len(chosen):
                     columns = _pair_columns(phi_o[..., chosen], phi_v[..., chosen], direction[:, chosen])
-                    matrix = rank_update(sign, columns.numpy().T, 1.0, matrix, trans=1, overwrite_c=True)
+                    matrix = rank_update(
+                        sign, columns.cpu().numpy().T, 1.0, matrix, trans=1, overwrite_c=True
+                    )
     matrix = matrix.astype(np.float64)
     return matrix + np.triu(matrix, 1).T
 
