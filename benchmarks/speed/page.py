@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.speed import figure, machine
+from benchmarks.speed import figure, machine, targets
 from benchmarks.speed.sections import SECTIONS
 from benchmarks.speed.texts import HEAD, TEXTS
 from dixc.store import atomic_file
@@ -34,7 +34,8 @@ def write(out: Path) -> None:
     folder = out / FOLDER
     tables = {s: pd.read_csv(folder / f"{s}.csv") for s in SECTIONS if (folder / f"{s}.csv").exists()}
     facts = {s: json.loads((folder / f"{s}.json").read_text()) for s in tables}
-    parts = [HEAD]
+    notes = folder / "notes.md"  # written by hand
+    parts = [HEAD, targets.table(tables), *([notes.read_text()] if notes.exists() else [])]
     drawn = figure.draw(tables)
     if drawn is not None:
         put(folder / "performance.svg", drawn)

@@ -23,6 +23,7 @@ from dixc.stages.derivatives import CONV_TOL
 
 MOLECULES = ("CH3OH", "furan", "C6H7NO2")
 FUNCTIONALS = ("b3lyp", "r2scan", "xcdiff")
+CROSSOVER = ("propane", "C4H5NO", "C3H5NO3")  # where iteration becomes faster than the dense problem
 STATES = 5
 EQUAL_TOL = 1e-5
 MANY_HEAVY = 9
@@ -67,6 +68,11 @@ def measure(options: Options, folder: Path) -> list[dict]:
             found += [row | sizes for row in excitation_rows(molecule, system, sizes["pairs"], options)]
             if functional == "b3lyp":
                 found += [row | sizes for row in matrix_rows(molecule, system, folder, options)]
+    for label in () if options.quick else CROSSOVER:
+        molecule, functional = case(label), FUNCTIONALS[0]
+        orbitals, sizes = converged_orbitals(molecule, functional, folder)
+        system = {"label": label, "functional": functional, "orbitals": orbitals}
+        found += [row | sizes for row in crossover_rows(molecule, system, sizes["pairs"], options)]
     return found
 
 
@@ -103,10 +109,7 @@ def excitation_rows(molecule: Case, system: dict, pairs: int, options: Options) 
     sides = _sides(system["functional"], pairs, molecule.n_heavy)
     if options.quick:
         sides = dict(list(sides.items())[:3])
-    runs: dict[str, list[dict]] = {name: [] for name in sides}
-    for _ in rounds(options):
-        for name, (_, arguments) in sides.items():
-            runs[name].append(worker.run("tddft", options, states=STATES, **arguments, **system))
+    runs = _run(sides, system, options)
     exact = np.array(runs["PySCF"][0]["result"])
     for name, (entry, _) in sides.items():
         energies = np.array(runs[name][0]["result"])
@@ -114,6 +117,27 @@ def excitation_rows(molecule: Case, system: dict, pairs: int, options: Options) 
         entry.extra.update(memory(runs[name]) | {"difference_Eh": difference})
     entries = {name: entry for name, (entry, _) in sides.items()}
     return rows("tddft", f"{STATES} states", molecule, entries, seconds(runs))
+
+
+def crossover_rows(molecule: Case, system: dict, pairs: int, options: Options) -> list[dict]:
+    """Dense and iterative alone."""
+    sides = _sides(system["functional"], pairs, molecule.n_heavy)
+    sides = {name: sides[name] for name in ("dense", "iterative, workflow")}
+    runs = _run(sides, system, options)
+    entries = {}
+    for name, (entry, _) in sides.items():
+        extra = entry.extra | memory(runs[name])
+        entries[name] = Entry(entry.program, entry.functional, entry.variant, "dense", None, extra)
+    return rows("tddft", f"{STATES} states, dixc alone", molecule, entries, seconds(runs))
+
+
+def _run(sides: dict[str, tuple[Entry, dict]], system: dict, options: Options) -> dict[str, list[dict]]:
+    """What the workers found, round by round."""
+    runs: dict[str, list[dict]] = {name: [] for name in sides}
+    for _ in rounds(options):
+        for name, (_, arguments) in sides.items():
+            runs[name].append(worker.run("tddft", options, states=STATES, **arguments, **system))
+    return runs
 
 
 def matrix_rows(molecule: Case, system: dict, folder: Path, options: Options) -> list[dict]:
