@@ -28,7 +28,6 @@ UNITS = {
     "mo_coeff": "1",
     "mo_occ": "1",
     "mo_energy": "hartree",
-    "dm": "1",
     "dipole": "debye",
     "energies": "hartree",
 }
@@ -42,7 +41,6 @@ class ReferenceRecord:
     Attributes:
         coords: nuclei (natm, 3), bohr.
         mo_coeff, mo_occ, mo_energy: canonical orbitals (nao, nmo), occupations, energies (hartree).
-        dm: density matrix (nao, nao).
         dipole: (3,), debye.
         e_tot: total energy, hartree.
         settings: the config section `reference` that made it.
@@ -56,7 +54,6 @@ class ReferenceRecord:
     mo_coeff: NDArray
     mo_occ: NDArray
     mo_energy: NDArray
-    dm: NDArray
     dipole: NDArray
     e_tot: float
     settings: dict
@@ -68,6 +65,11 @@ class ReferenceRecord:
     @property
     def n_electrons(self) -> int:
         return int(self.atomic_numbers.sum()) - self.charge
+
+    @cached_property
+    def dm(self) -> NDArray:
+        """Density matrix (nao, nao)."""
+        return (self.mo_coeff * self.mo_occ) @ self.mo_coeff.T
 
     @cached_property
     def mol(self):
@@ -150,7 +152,7 @@ def _check(arrays: dict[str, NDArray]) -> None:
     natm, (nao, nmo) = len(arrays["atomic_numbers"]), arrays["mo_coeff"].shape
     shapes = {
         "atomic_numbers": (natm,), "coords": (natm, 3), "mo_coeff": (nao, nmo), "mo_occ": (nmo,),
-        "mo_energy": (nmo,), "dm": (nao, nao), "dipole": (3,),
+        "mo_energy": (nmo,), "dipole": (3,),
     }  # fmt: skip
     for key, shape in shapes.items():
         if arrays[key].shape != shape or not np.isfinite(arrays[key]).all():

@@ -20,7 +20,7 @@ RECORD = "dixc.json"
 METHODS = {
     "molecules": 1,
     "reference": 1,
-    "derivatives": 1,
+    "derivatives": 2,
     "prefit": 1,
     "train": 1,
     "evaluate": 1,

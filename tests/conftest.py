@@ -54,7 +54,6 @@ def reference_record(name: str, split: str = "train", **changes):
         mo_coeff=mf.mo_coeff,
         mo_occ=mf.mo_occ,
         mo_energy=mf.mo_energy,
-        dm=mf.make_rdm1(),
         dipole=mf.dip_moment(unit="Debye", verbose=0),
         e_tot=float(mf.e_tot),
         settings=settings,

@@ -94,7 +94,7 @@ def make_chunk(path: Path) -> None:
     for name in ("hydrogen", "fluoride"):
         arrays = {
             "atomic_numbers": np.array([1, 1]), "coords": np.arange(6.0).reshape(2, 3), "mo_coeff": np.eye(2),
-            "mo_occ": np.array([2.0, 0.0]), "mo_energy": np.array([-0.5, 0.5]), "dm": np.eye(2),
+            "mo_occ": np.array([2.0, 0.0]), "mo_energy": np.array([-0.5, 0.5]),
             "dipole": np.zeros(3), "energies": np.zeros(len(ENERGY_NAMES)),
         }  # fmt: skip
         writer.write(name, arrays, {"split": "train", "charge": 0, "n_heavy": 0}, UNITS)

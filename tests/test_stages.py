@@ -127,6 +127,22 @@ def test_products_with_probes_above_the_dense_size(water):
         assert 0.5 < np.mean(probes**2 * entry.metric_diagonal) < 2
 
 
+def test_stored_products_are_those_of_the_stored_probes(water):
+    """Rounding of the probes costs no accuracy of the targets, and a large molecule stays small on disk."""
+    record, _ = water
+    stored = derivatives.compute(record, {"max_dense_pairs": 0, "n_probes": 16, "n_states": 4, "seed": 0})
+    exact = OrbitalRotations(record.with_orbitals(record.mean_field())).hvp(stored["probes"].astype(float))
+    assert np.abs(stored["hessian_probes"] - exact).max() < 3e-7 * np.abs(exact).max()
+    pairs = stored["probes"][0].size
+    # 4224 pairs are typical of 9 heavy atoms: half a megabyte
+    assert sum(array.nbytes for array in stored.values()) < 130 * pairs
+
+
+def test_density_matrix_is_that_of_the_orbitals(water):
+    record, _ = water
+    assert abs(np.vdot(record.dm, record.mol.intor("int1e_ovlp")) - record.n_electrons) < 1e-10
+
+
 def test_pack_is_lossless_in_float32():
     matrix = np.random.default_rng(0).standard_normal((7, 7))
     matrix += matrix.T

@@ -8,6 +8,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from dixc.config.base import GridLevel, Loss, Section, require_unique
 
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
+
 
 class EnergyTerm(Section):
     """Total energy at the model's own SCF density."""
@@ -109,6 +111,10 @@ class Training(Section):
         default="mixed",
         description="networks and orbitals on grids in single precision, features and sums in double; or all in double",
     )
+    device: Device = Field(
+        default="cpu",
+        description="where the work on grids runs: cpu, cuda (or cuda:1, ...), or auto: CUDA if it is there",
+    )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
     validate_every: int = Field(default=30, ge=1, description="steps from one validation to the next")
     cache_gb: float = Field(
@@ -136,4 +142,4 @@ class Training(Section):
         """
         unused = {"base": {"gradient", "hessian"}, "grad": {"hessian"}, "hess": set()}[loss]
         unused |= set() if self.metropolis.enabled else {"metropolis"}
-        return self.model_dump(exclude={"losses", "seeds", "checkpoint_every", "cache_gb"} | unused)
+        return self.model_dump(exclude={"losses", "seeds", "device", "checkpoint_every", "cache_gb"} | unused)

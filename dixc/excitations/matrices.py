@@ -134,13 +134,16 @@ def _kernel_by_products(mf, window: Window) -> NDArray:
     return np.array(columns)
 
 
-def xc_kernel(mf, guide: bool = False) -> tuple[AOGrid, torch.Tensor] | None:
+def xc_kernel(
+    mf, guide: bool = False, dtype: torch.dtype = torch.float32
+) -> tuple[AOGrid, torch.Tensor] | None:
     """Grid and second derivatives (nvar, nvar, N) of a pointwise XC energy, weights included; None without XC.
 
-    The grid is in single precision and leaves out points that hold next to no electron: products and matrices are
-    good to some 1e-6 of their norm, in less than half the time.
+    The grid leaves out points that hold next to no electron. In single precision products and matrices are good to
+    some 1e-6 of their norm, in half the time.
 
     Args:
+        dtype: of the orbitals on the grid.
         guide: the kernel of the classical functional that stands in for a dixc functional of the same invariants.
     """
     if not hasattr(mf, "_numint") or mf._numint._xc_type(mf.xc) == "HF":
@@ -151,7 +154,7 @@ def xc_kernel(mf, guide: bool = False) -> tuple[AOGrid, torch.Tensor] | None:
     rho = whole.density_of_orbitals(occupied)
     kept = (rho[0] * whole.points.weights).abs() > NEGLIGIBLE_ELECTRONS
     rho, weights = rho[:, kept], whole.points.weights[kept]
-    grid = AOGrid(mf.mol, whole.coords[kept.numpy()], weights.numpy(), xctype, dtype=torch.float32)
+    grid = AOGrid(mf.mol, whole.coords[kept.numpy()], weights.numpy(), xctype, dtype=dtype)
     if guide:
         functional = registry.create(registry.GUIDES[xctype])
         return grid, density_kernel(XCExpansion(functional, rho[None], grid.points, order=2))
@@ -183,7 +186,9 @@ def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray)
                 chosen = torch.nonzero((largest > SMALL_COLUMN) & (sign * values[points, k] > 0)).ravel()
                 if len(chosen):
                     columns = _pair_columns(phi_o[..., chosen], phi_v[..., chosen], direction[:, chosen])
-                    matrix = rank_update(sign, columns.numpy().T, 1.0, matrix, trans=1, overwrite_c=True)
+                    matrix = rank_update(
+                        sign, columns.cpu().numpy().T, 1.0, matrix, trans=1, overwrite_c=True
+                    )
     matrix = matrix.astype(np.float64)
     return matrix + np.triu(matrix, 1).T
 

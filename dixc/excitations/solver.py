@@ -35,6 +35,7 @@ class ResponseSolver:
     Args:
         mf: converged PySCF RHF/RKS or dixc RKS, canonical orbitals.
         n_block: size of the exact block, about.
+        dtype: of the products' work on the grid where the functional is pointwise; see `xc_kernel`.
 
     Attributes:
         differences: e_a - e_i, (n_vir, n_occ), hartree.
@@ -45,14 +46,14 @@ class ResponseSolver:
         n_products: products with A + B (or A) so far.
     """
 
-    def __init__(self, mf, n_block: int = 200):
+    def __init__(self, mf, n_block: int = 200, dtype: torch.dtype = torch.float32):
         self.mf, self.window = mf, Window.of(mf)
         self.differences = self.window.differences
         if self.differences.min() <= 0:
             raise UserError("TDDFT: an occupied orbital lies above a virtual one")
         self.n_products, self.tried = 0, []
         self.hybrid = exchange_fraction(mf)
-        self._kernel = xc_kernel(mf) if is_pointwise(mf) else None
+        self._kernel = xc_kernel(mf, dtype=dtype) if is_pointwise(mf) else None
         exact = is_pointwise(mf) and self.hybrid and getattr(mf, "with_df", None) is None
         small = self.differences.size <= MAX_INTEGRAL_PAIRS
         self._integrals = integral_matrices(mf, self.window) if exact and small else None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dixc.config import Config
 
 METHODS = ("tddft", "tda")
+CONV_TOL = 3e-4  # residual of iterated excitations, hartree; the energies are good to its square
 UNITS = {
     "a_plus_b": "hartree",
     "a_minus_b": "hartree",
@@ -69,7 +70,7 @@ def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
         if supervised:
             arrays |= _probe_products(record, mf, settings)
         solver = ResponseSolver(mf)
-        solve = partial(solver.solve, conv_tol=3e-4)
+        solve = partial(solver.solve, conv_tol=CONV_TOL)
     else:
         plus, minus = dense_matrices(mf, window)
         casida = CasidaMatrix(plus, minus)
@@ -79,7 +80,8 @@ def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
         solve = partial(casida.solve, window.differences.shape)
     for method in METHODS:
         found = solve(settings["n_states"], method)
-        arrays |= {f"{method}_energies": found.energies, f"{method}_amplitudes": found.amplitudes}
+        arrays[f"{method}_energies"] = found.energies
+        arrays[f"{method}_amplitudes"] = found.amplitudes.astype(np.float32)
     return arrays
 
 
@@ -97,8 +99,14 @@ def unpack(triangle: NDArray) -> NDArray:
 
 
 def _probe_products(record: ReferenceRecord, mf, settings: dict) -> dict[str, NDArray]:
-    """Random probes D^-1/2 z and their Hessian products, D the diagonal of orbital-energy differences times 4."""
+    """Random probes D^-1/2 z and their Hessian products, D the diagonal of orbital-energy differences times 4.
+
+    Probes are rounded to half precision before anything is done with them: what is stored are the very directions of
+    the products, and these keep the seven digits of float32.
+    """
     rng = np.random.default_rng([settings["seed"], *record.name.encode()])
     differences = Window.of(mf).differences
     probes = rng.standard_normal((settings["n_probes"], *differences.shape)) / np.sqrt(4 * differences)
-    return {"probes": probes, "hessian_probes": OrbitalRotations(mf).hvp(probes)}
+    probes = probes.astype(np.float16)
+    products = OrbitalRotations(mf).hvp(probes.astype(float))
+    return {"probes": probes, "hessian_probes": products.astype(np.float32)}

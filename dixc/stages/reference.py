@@ -72,16 +72,14 @@ def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
         reason = f"{settings['functional']} SCF not converged in {settings['max_cycle']} cycles"
         writer.fail(molecule.name, reason, attributes)
         return
-    dm = mf.make_rdm1()
     arrays = {
         "atomic_numbers": mf.mol.atom_charges(),
         "coords": mf.mol.atom_coords(),
         "mo_coeff": mf.mo_coeff,
         "mo_occ": mf.mo_occ,
         "mo_energy": mf.mo_energy,
-        "dm": dm,
         "dipole": mf.dip_moment(unit="Debye", verbose=0),
-        "energies": _energy_components(mf, dm),
+        "energies": _energy_components(mf, mf.make_rdm1()),
     }
     attributes |= {"cycles": mf.cycles, "energy_names": " ".join(ENERGY_NAMES)}
     writer.write(molecule.name, arrays, attributes, UNITS)

@@ -14,6 +14,7 @@ from dixc.functionals import files
 from dixc.records import elements, training_origin
 from dixc.store import require_writable, write_csv
 from dixc.training.data import load_molecules
+from dixc.training.device import chosen_device
 from dixc.training.loop import Trainer
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ def run(
     settings = config.training
     for path in (out, log):
         require_writable(path)
-    functional = files.load(start, config.classes())
+    device = chosen_device(settings.device)
+    functional = files.load(start, config.classes()).to(device)
     load = partial(
         load_molecules,
         grid_level=settings.grid_level,
         hessian_grid_level=settings.hessian.grid_level,
         xctype=functional.xctype,
+        device=device,
         dtype=torch.float32 if settings.precision == "mixed" else torch.float64,
     )
     train, validation = load(train_references, train_derivatives), load(validation_references, [])
@@ -74,5 +77,5 @@ def run(
         "provenance": made_by,
     }
     write_csv(log, pd.DataFrame(trainer.rows), made_by)
-    files.save(functional, out, metadata)
+    files.save(functional.cpu(), out, metadata)
     checkpoint.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def restore(trainer: Trainer) -> None:
     if not trainer.checkpoint.exists():
         return
     try:
-        state = torch.load(trainer.checkpoint, weights_only=True)
+        state = torch.load(trainer.checkpoint, map_location="cpu", weights_only=True)
         for part in _parts(trainer):
             getattr(trainer, part).load_state_dict(state[part])
         for name in SCALARS:

@@ -51,7 +51,7 @@ class TrainingMolecule:
         grid_level: int,
         hessian_grid_level: int,
         xctype: str = "MGGA",
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float64,
     ):
         self.record, self.mol, self.xctype = record, record.mol, xctype
@@ -152,7 +152,7 @@ class TrainingMolecule:
     def _guide_factor(self):
         """Cholesky factor of a classical functional's Hessian at the reference density, on the Hessian grid."""
         grid = self.grid("hessian")
-        functional = registry.create(registry.GUIDES[self.xctype])
+        functional = registry.create(registry.GUIDES[self.xctype]).to(self.device)
         expansion = XCExpansion(functional, self.rho_ref_hessian[None], grid.points, order=2)
         fock = self.fock_without_xc + grid.potential_matrix(expansion.potential[0])
         orbo, orbv = self.orbo_ref, self.orbv_ref
@@ -200,7 +200,9 @@ class TrainingMolecule:
         if self.hessian_ref is None:
             stored = self._derivatives["probes"]
             chosen = rng.choice(len(stored), size=min(count, len(stored)), replace=False)
-            probes, products = stored[chosen], self._derivatives["hessian_probes"][chosen]
+            probes, products = (
+                array[chosen].astype(float) for array in (stored, self._derivatives["hessian_probes"])
+            )
             scale = 1.0 if metric == "diagonal" else np.sqrt(self.metric_diagonal.mean())
             return probes * scale, products * scale
         probes = rng.standard_normal((count, *self.shape))
@@ -254,7 +256,7 @@ def load_molecules(
     grid_level: int,
     hessian_grid_level: int,
     xctype: str = "MGGA",
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float64,
 ) -> dict[str, TrainingMolecule]:
     """Training molecules by name from reference chunks and, where given, their derivative chunks.

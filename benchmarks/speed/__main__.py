@@ -1,0 +1,80 @@
+"""Speed of dixc beside PySCF and Skala, measured in turn on this machine.
+
+    python -m benchmarks.speed                                   # everything; an hour or more
+    python -m benchmarks.speed --only xc training --threads 1
+    python -m benchmarks.speed --only run --run results/default  # a finished run, by rule
+    python -m benchmarks.speed --quick --out /tmp/speed          # water only, to try the command
+
+Writes performance/<section>.csv, performance/performance.svg and performance.md under --out (docs). Sections that are
+not measured keep their table from an earlier call. Skala takes part if it is installed (`pip install skala`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+SECTIONS = ("xc", "tddft", "training", "storage", "profile", "run")
+ROOT = Path(__file__).parents[2]
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
+    parser.add_argument(
+        "--budget", type=float, default=300, help="seconds after which a comparison starts no new round"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of both sides")
+    parser.add_argument("--quick", action="store_true", help="water and one or two functionals only")
+    parser.add_argument("--run", type=Path, default=ROOT / "results/default", help="folder of a finished run")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder for performance.md")
+    parser.add_argument("--work", type=Path, help="folder that keeps references between calls")
+    return parser.parse_args(given)
+
+
+def measure(section: str, options, work: Path, run: Path) -> list[dict]:
+    """Rows of one section."""
+    from benchmarks.speed import default_run, profile, storage, tddft, training, xc
+
+    if section == "run":
+        return default_run.measure(run) if run.is_dir() else []
+    if section == "xc":
+        return xc.measure(options)
+    module = {"tddft": tddft, "training": training, "storage": storage, "profile": profile}[section]
+    return module.measure(options, work)
+
+
+def main(given: list[str] | None = None) -> None:
+    """Measures, writes tables and page."""
+    asked = arguments(given)
+    # the linear algebra behind numpy reads this when it is loaded
+    os.environ["OMP_NUM_THREADS"] = str(asked.threads)
+    from benchmarks.speed import machine, page
+    from benchmarks.speed.timing import Options
+
+    machine.use_threads(asked.threads)
+    options = Options(1 if asked.quick else asked.repeats, asked.budget, asked.quick, asked.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = asked.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        for section in asked.only:
+            print(f"{section} ...", file=sys.stderr, flush=True)
+            rows = measure(section, options, work, asked.run)
+            if rows:
+                page.keep(asked.out, section, rows, machine.description(asked.threads) | machine.limits())
+    page.write(asked.out)
+
+
+if __name__ == "__main__":
+    main()
