@@ -83,7 +83,7 @@ def expected(stage: str, heavy: Sequence[int], basis: str = "def2-svp") -> Cost:
         basis: orbital basis.
     """
     factor = basis_factor(basis)
-    each = [cost(stage, n) for n in heavy] or [cost(stage, 1)]
+    each = [cost(stage, n) for n in heavy] or [cost(stage, 1)._replace(kilobytes=0.0)]
     return Cost(
         fixed_cost("start").seconds + factor * sum(one.seconds for one in each),
         factor**MATRIX_POWER * sum(one.kilobytes for one in each),

@@ -96,6 +96,10 @@ def test_more_molecules_larger_ones_and_larger_bases_cost_more(default):
     assert larger["train"] == usual["train"]
     tz = default.model_copy(update={"reference": default.reference.model_copy(update={"basis": "def2-tzvp"})})
     assert total(tz, sizes)["tddft"] > 3 * usual["tddft"]
+    limited = default.derivatives.model_copy(update={"states_max_heavy": 5})
+    mixed = sizes | {"test-000": [5, 6]}
+    smaller = total(default.model_copy(update={"derivatives": limited}), mixed)
+    assert smaller["tddft"] < 0.7 * total(default, mixed)["tddft"]
     longer = default.model_copy(update={"training": default.training.model_copy(update={"steps": 360})})
     assert 1.2 < total(longer, sizes)["train"] / usual["train"] < 2.01
 
