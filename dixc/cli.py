@@ -60,7 +60,8 @@ def _root(
 ) -> None:
     """Train exchange-correlation functionals on energies, densities and their derivatives, and measure them.
 
-    The stages of the workflow are listed in their order. `scf` runs molecules with any functional, `models` lists them.
+    The stages of the workflow are listed in their order. `plan` says what a run will
+    cost, `scf` runs molecules with any functional, `models` lists them.
     """
 
 
@@ -208,6 +209,19 @@ def partial(
 ) -> None:
     """Tables and report of what a run has finished so far."""
     run_stage("dixc.stages.partial", threads, folder, out)
+
+
+@app.command()
+def plan(
+    config: ConfigFile,
+    node_cores: Annotated[
+        int, typer.Option("--node-cores", min=1, help="Cores of a node, for the sum in node-hours.")
+    ] = 32,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Estimate jobs, time, memory and storage of a config."""
+    run_stage("dixc.stages.plan", threads, _load(config), node_cores, as_json)
 
 
 @app.command()

@@ -1,12 +1,17 @@
-"""Memory and time that a job asks of a cluster, from the number and size of its molecules.
+"""Memory, time and storage of a job, from the number and size of its molecules.
 
-The estimates are made for one thread and def2-SVP on grid level 1; they are meant to be enough in nine jobs of ten, and
-a job that is killed asks for more in its next attempt.
+Time and storage come from one table, `costs.csv`, measured by `benchmarks/costs.py` on molecules of different size,
+and a power law through each of its columns; memory from the peaks of whole jobs. What a job asks of a cluster
+(`estimate`, enough in nine jobs of ten; one that is killed asks for more in its next attempt) and what a run is
+expected to cost (`expected`, which `dixc plan` adds up) are made of the same numbers. They hold for one thread,
+def2-SVP and grid level 1; other basis sets are scaled by a rough factor.
 """
 
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,52 +19,116 @@ from typing import NamedTuple
 LARGEST_UNKNOWN = 9  # heavy atoms of a molecule given by name, before the stage `molecules` has looked
 SLACK = 4.0  # a slower machine, a hard SCF
 START_S = 120.0  # imports and reading on a busy file system
+BASES = (("sto-3g", 0.3), ("5z", 100.0), ("qz", 40.0), ("tz", 8.0))
+MATRIX_POWER = 0.7  # of that factor: the growth of matrices over the basis
+TABLE = Path(__file__).with_name("costs.csv")
+
+
+# MB = base + square n^2 for molecules of up to n heavy atoms: above the peaks in the benchmarks/ of the default run,
+# 0.6, 1.6, 1.9, 1.0 and 1.6 GB in files of 2 to 7 heavy atoms
+MEMORY = {
+    "reference": (800, 15),
+    "derivatives": (1200, 35),
+    "evaluate": (1000, 35),
+    "default_guess": (1000, 20),
+    "warmstart": (1000, 20),
+    "tddft": (1200, 35),
+}
+FIXED_MB = {
+    "molecules": 1000,
+    "prefit": 4000,
+    "train": 4000,
+    "tables": 2000,
+    "report": 2000,
+}  # train: and its cache
 
 
 class Cost(NamedTuple):
-    """Cost of a stage: seconds = scale n^power for a molecule of n heavy atoms, MB = base + square n^2."""
+    """CPU seconds, and storage in kB."""
 
-    scale_s: float
-    power: float
-    base_mb: float
-    square_mb: float
+    seconds: float
+    kilobytes: float
 
 
-# fitted to the benchmarks/ of the default run (2 to 7 heavy atoms): 46 s for 20 and 46 s for 8 molecules in
-# `reference`, 114 and 163 s in `derivatives`, 74 and 64 s in `evaluate`; peak memory 0.6, 1.6 and 1.9 GB
-COSTS = {
-    "reference": Cost(0.2, 1.9, 800, 15),
-    "derivatives": Cost(0.22, 2.6, 1200, 35),
-    "evaluate": Cost(0.35, 1.8, 1000, 35),
-    "warmstart": Cost(0.3, 1.9, 1000, 20),
-    "tddft": Cost(0.25, 2.4, 1200, 35),
-}
-BASES = (("sto-3g", 0.3), ("5z", 100.0), ("qz", 40.0), ("tz", 8.0))
+def basis_functions(n_heavy: int) -> float:
+    """def2-SVP functions of a molecule with so many heavy atoms, the mean of the shipped ones of QM9 within 5 %."""
+    return 18 * max(n_heavy, 1) + 12
 
 
-def estimate(stage: str, heavy: list[int], basis: str = "def2-svp") -> tuple[int, int]:
-    """Memory (MB) and wall time (minutes) of one job.
+@cache
+def cost(stage: str, n_heavy: int) -> Cost:
+    """What a stage costs for one molecule, without the start of its job.
 
     Args:
-        stage: a key of `COSTS`.
+        stage: in the first column of costs.csv.
+        n_heavy: heavy atoms; 0 counts as 1.
+    """
+    measured = [(size, values) for size, values in _table()[stage] if size]
+    sizes = [size for size, _ in measured]
+    columns = zip(*(values for _, values in measured), strict=True)
+    return Cost(*(_power_law(sizes, list(column), basis_functions(n_heavy)) for column in columns))
+
+
+def fixed_cost(stage: str) -> Cost:
+    """What a stage costs whatever its molecules: the row of size 0."""
+    return next(values for size, values in _table()[stage] if size == 0)
+
+
+def expected(stage: str, heavy: Sequence[int], basis: str = "def2-svp") -> Cost:
+    """What a job is expected to cost.
+
+    Args:
+        stage: in the first column of costs.csv.
         heavy: number of heavy atoms of each of the job's molecules.
         basis: orbital basis.
     """
-    cost, factor = COSTS[stage], _factor(basis)
-    sizes = [max(n, 1) for n in heavy] or [1]
-    seconds = START_S + SLACK * factor * cost.scale_s * sum(n**cost.power for n in sizes)
-    megabytes = cost.base_mb + max(factor, 1.0) ** 0.7 * cost.square_mb * max(sizes) ** 2
-    return round(megabytes), max(10, round(seconds / 60) + 1)
+    factor = basis_factor(basis)
+    each = [cost(stage, n) for n in heavy] or [cost(stage, 1)._replace(kilobytes=0.0)]
+    return Cost(
+        fixed_cost("start").seconds + factor * sum(one.seconds for one in each),
+        factor**MATRIX_POWER * sum(one.kilobytes for one in each),
+    )
+
+
+def memory(stage: str, heavy: Sequence[int] = (), basis: str = "def2-svp", cache_gb: float = 0.0) -> int:
+    """Memory that a job asks for, MB.
+
+    Args:
+        stage: a key of `MEMORY` or `FIXED_MB`.
+        heavy: number of heavy atoms of each of the job's molecules.
+        basis: orbital basis.
+        cache_gb: `training.cache_gb`, for a training.
+    """
+    if stage in FIXED_MB:
+        return FIXED_MB[stage] + round(1000 * cache_gb)
+    base, square = MEMORY[stage]
+    return round(base + max(basis_factor(basis), 1.0) ** MATRIX_POWER * square * max([1, *heavy]) ** 2)
+
+
+def estimate(stage: str, heavy: Sequence[int], basis: str = "def2-svp") -> tuple[int, int]:
+    """Memory (MB) and wall time (minutes) that a job asks for; arguments as of `expected`."""
+    seconds = START_S + SLACK * (expected(stage, heavy, basis).seconds - fixed_cost("start").seconds)
+    return memory(stage, heavy, basis), max(10, round(seconds / 60) + 1)
 
 
 def sizes(table: str, chunk: str) -> list[int] | None:
     """Heavy atoms of the molecules in a chunk by molecules.csv; None if that does not exist (yet)."""
-    path = Path(table)
+    return sizes_by_chunk(table).get(chunk)
+
+
+def sizes_by_chunk(table: str) -> dict[str, list[int]]:
+    """Heavy atoms of the molecules of every chunk by molecules.csv; empty if that does not exist (yet)."""
     try:
-        stamp = path.stat().st_mtime_ns
+        stamp = Path(table).stat().st_mtime_ns
     except OSError:
-        return None
-    return _read(table, stamp).get(chunk)
+        return {}
+    return _read(table, stamp)
+
+
+def basis_factor(basis: str) -> float:
+    """CPU time with a basis over that with def2-SVP, roughly."""
+    name = basis.lower()
+    return next((factor for part, factor in BASES if part in name), 1.0)
 
 
 @cache
@@ -72,6 +141,22 @@ def _read(table: str, stamp: int) -> dict[str, list[int]]:
     return found
 
 
-def _factor(basis: str) -> float:
-    name = basis.lower()
-    return next((factor for part, factor in BASES if part in name), 1.0)
+@cache
+def _table() -> dict[str, list[tuple[int, Cost]]]:
+    found: dict[str, list[tuple[int, Cost]]] = {}
+    with open(TABLE, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            values = Cost(*(float(row[name]) for name in Cost._fields))
+            found.setdefault(row["stage"], []).append((int(row["n_basis"]), values))
+    return found
+
+
+def _power_law(sizes: list[int], values: list[float], at: float) -> float:
+    """a n^p by least squares in logarithms, at a size; the mean of values that are not all positive."""
+    if min(values) <= 0 or len(set(sizes)) < 2:
+        return sum(values) / len(values)
+    x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    slope /= sum((a - mean_x) ** 2 for a in x)
+    return math.exp(mean_y + slope * (math.log(at) - mean_x))

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dixc import __version__
 from dixc.config import Config, validate, write
+from dixc.store.files import writing
 
 RECORD = "dixc.json"
+NUMBERED = re.compile(r"(.*-)(\d+)(\.\w+)")
 # raise a stage's number when the same inputs and settings give other results than in the release before
 METHODS = {
     "molecules": 1,
@@ -41,12 +44,40 @@ def start(config: Config | Mapping[str, Any], root: str | os.PathLike[str] = "re
         root: folder of all runs.
 
     Raises:
-        UserError: a wrong setting.
+        UserError: a wrong setting, or a folder that cannot be written.
     """
     config = config if isinstance(config, Config) else validate(config)
     folder = Path(root) / config.run
-    write(config, folder / "config.yaml")
-    (folder / RECORD).write_text(json.dumps({"dixc": __version__, "methods": METHODS}, indent=1) + "\n")
+    with writing(folder):
+        write(config, folder / "config.yaml")
+        (folder / RECORD).write_text(json.dumps({"dixc": __version__, "methods": METHODS}, indent=1) + "\n")
+
+
+def ranges(files: Sequence[str]) -> list[str]:
+    """Paths in the shortest form that bash expands to them: `train-{000..781}.h5` for numbered files in their order.
+
+    A large run has thousands of files; written out they are more than the system takes for one argument (128 kB), which
+    a rule's whole command is.
+
+    Args:
+        files: paths; those that end in -<number>.<suffix> are joined with their successors of equal width.
+    """
+    joined: list[str] = []
+    last, first = None, ""
+    for file in files:
+        found = NUMBERED.fullmatch(file)
+        if found and last and found[1] == last[1] and found[3] == last[3] and follows(last[2], found[2]):
+            joined[-1] = f"{found[1]}{{{first}..{found[2]}}}{found[3]}"
+        else:
+            joined.append(file)
+            first = found[2] if found else ""
+        last = found
+    return joined
+
+
+def follows(before: str, after: str) -> bool:
+    """True for 007 and 008, and not for 999 and 1000: bash would write both with four digits."""
+    return len(before) == len(after) and int(after) == int(before) + 1
 
 
 def upgrade_notice(folder: str | os.PathLike[str]) -> str | None:

@@ -27,7 +27,7 @@ STAGES = [
     "tables",
     "report",
 ]
-COMMANDS = [*STAGES, "partial", "scf", "models", "info"]
+COMMANDS = [*STAGES, "partial", "plan", "scf", "models", "info"]
 runner = CliRunner()
 
 

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fake_workflow import Workflow
+from recovery import recovery
 
 
 def dixc(*arguments: str | Path) -> list[str]:
@@ -45,7 +48,8 @@ def test_training_killed_between_steps_ends_with_the_same_weights(miniature, tmp
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "model.pt").exists()
-    subprocess.run(train(run, tmp_path), check=True, capture_output=True)
+    with recovery("training killed"):
+        subprocess.run(train(run, tmp_path), check=True, capture_output=True)
     resumed, whole = package.load(tmp_path / "model.pt"), package.load(run / "models/xcdiff-grad-0.pt")
     for name, weights in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], weights), f"{name}: bitwise, on one thread"
@@ -54,16 +58,24 @@ def test_training_killed_between_steps_ends_with_the_same_weights(miniature, tmp
     pd.testing.assert_frame_equal(resumed_log, whole_log)
 
 
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A file system of its own in a new folder."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 16 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here (needs root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=16k") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(miniature, small_disk):
@@ -79,30 +91,95 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(miniature, small_disk):
     assert "Traceback" not in done.stderr
     assert not out.exists()
     assert not list(small_disk.rglob("*.tmp"))
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    with recovery("full disk"):
+        subprocess.run([*command, "--threads", "1"], capture_output=True, check=True)
+    assert out.read_bytes() == (run / "reference/train-000.h5").read_bytes()
+
+
+def test_a_read_only_results_folder_is_one_line(tmp_path):
+    workflow = Workflow(tmp_path)
+    with mounted(tmp_path / "results", "size=64k,ro"):
+        done = workflow.snakemake()
+    assert done.returncode != 0
+    assert "results/tiny: cannot write: Read-only file system" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "site-packages" not in done.stdout.split("Read-only file system")[1], (
+        "only the place in the Snakefile"
+    )
+
+
+@pytest.mark.parametrize("fault", ["bit flipped", "cut short"])
+def test_a_damaged_chunk_is_refused_and_made_again(miniature, tmp_path, fault):
+    run = miniature / "results" / "miniature"
+    chunk = tmp_path / "train-000.h5"
+    sound = bytearray((run / "reference/train-000.h5").read_bytes())
+    damaged = sound[:-100]
+    if fault == "bit flipped":
+        damaged = bytearray(sound)
+        damaged[len(sound) // 2] ^= 4
+    chunk.write_bytes(damaged)
+    out = tmp_path / "derivatives" / "train-000.h5"
+    options = ["--config", run / "config.yaml", "--threads", "1"]
+    done = subprocess.run(
+        dixc("derivatives", chunk, "--out", out, *options), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"dixc: error: {chunk}: damaged (its checksum is wrong); delete it and run its stage again\n"
+    )
+    assert not out.exists()
+    chunk.unlink()
+    with recovery(f"HDF5 chunk, {fault}"):
+        again = dixc("reference", run / "molecules/train-000.xyz", "--out", chunk, *options)
+        subprocess.run(again, check=True, capture_output=True)
+    assert chunk.read_bytes() == sound
+
+
+def test_snakemake_killed_loses_no_finished_file(tmp_path):
+    workflow = Workflow(tmp_path)
+    workflow.environment["WAIT"] = "evaluate"
+    workflow.write()
+    process = background(workflow)
+    wait_for(tmp_path / "waiting")
+    os.killpg(process.pid, signal.SIGKILL)  # and its jobs, as when a machine goes down
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/tiny/reference/*.h5")}
+    assert len(finished) >= 1
+    assert "--unlock" in workflow.snakemake().stdout
+    assert workflow.snakemake("--unlock").returncode == 0
+    (tmp_path / "go").touch()
+    with recovery("snakemake killed"):
+        assert workflow.snakemake().returncode == 0
+    assert (tmp_path / "results/tiny/report.html").is_file()
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}, "nothing finished is done again"
+
+
+def background(workflow: Workflow) -> subprocess.Popen:
+    """Snakemake in a process group of its own."""
+    workflow.write()
+    command = [sys.executable, "-m", "snakemake", "--cores", "4", "-s", workflow.snakefile]
+    return subprocess.Popen(
+        [*command, "--configfile", "tiny.yaml"],
+        cwd=workflow.folder, env=workflow.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    """Waits until a file is there."""
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert path.exists()
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.environment["WAIT"] = "reference"
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "4",
-        "-s",
-        workflow.snakefile,
-        "--configfile",
-        "tiny.yaml",
-    ]
-    workflow.write()
-    first = subprocess.Popen(
-        command, cwd=tmp_path, env=workflow.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    first = background(workflow)
     try:
-        end = time.monotonic() + 60
-        while not (tmp_path / "waiting").exists() and time.monotonic() < end:
-            time.sleep(0.05)
+        wait_for(tmp_path / "waiting")
         settings = (tmp_path / "results/tiny/config.yaml").read_bytes()
         workflow.config["training"]["steps"] = 7
         second = workflow.snakemake()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dixc.resources import COSTS, estimate, sizes
+from dixc.resources import MEMORY, estimate, sizes
 
 # the default run on one core: stage, heavy atoms of a file's molecules, seconds, peak MB
 MEASURED = [
@@ -27,7 +27,7 @@ def test_requests_cover_what_was_measured(stage, heavy, seconds, megabytes):
     assert minutes < 60, "not so much that a scheduler would let the job wait"
 
 
-@pytest.mark.parametrize("stage", COSTS)
+@pytest.mark.parametrize("stage", MEMORY)
 def test_requests_grow(stage):
     memory, minutes = estimate(stage, [5] * 32)
     assert estimate(stage, [5] * 64) >= (memory, minutes + 1)

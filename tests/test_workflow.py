@@ -13,6 +13,20 @@ import pytest
 import yaml
 from fake_workflow import ROOT, Workflow, job_counts
 
+DEFAULT_JOBS = {
+    "molecules": 1,
+    "reference": 3,
+    "derivatives": 2,
+    "prefit": 1,
+    "train": 3,
+    "evaluate": 15,
+    "warmstart": 5,
+    "default_guess": 1,
+    "tddft": 5,
+    "tables": 1,
+    "report": 1,
+}
+
 
 @pytest.fixture
 def workflow(tmp_path) -> Workflow:
@@ -36,19 +50,7 @@ def test_default_config_gives_the_expected_jobs(tmp_path):
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "2", "--dry-run"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     done.stdout += done.stderr
-    assert job_counts(done) == {
-        "molecules": 1,
-        "reference": 3,
-        "derivatives": 2,
-        "prefit": 1,
-        "train": 3,
-        "evaluate": 15,
-        "warmstart": 5,
-        "default_guess": 1,
-        "tddft": 5,
-        "tables": 1,
-        "report": 1,
-    }
+    assert job_counts(done) == DEFAULT_JOBS
     assert not (tmp_path / "results").exists(), "a dry run must write nothing"
 
 

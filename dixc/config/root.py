@@ -57,7 +57,7 @@ class Config(Section):
         require_unique([model.key for model in self.models], "models")
         if not self.functionals():
             raise ValueError("nothing to evaluate: models and evaluation.baselines are both empty")
-        for split, size in self._sizes().items():
+        for split, size in self.sizes().items():
             if size > MAX_CHUNKS * self.molecules.chunk_size:
                 raise ValueError(
                     f"molecules.{split}: {size} molecules make more than {MAX_CHUNKS} files of "
@@ -70,7 +70,8 @@ class Config(Section):
             )
         return self
 
-    def _sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
+        """Number of molecules by split."""
         chosen = self.molecules
         return {"train": chosen.train.count, "validation": chosen.validation.count, "test": chosen.test.size}
 
@@ -80,7 +81,7 @@ class Config(Section):
         Raises:
             UserError: no such split.
         """
-        sizes = self._sizes()
+        sizes = self.sizes()
         if split not in sizes:
             raise UserError(f"no split {split!r}; there are {', '.join(SPLITS)}")
         n_chunks = -(-sizes[split] // self.molecules.chunk_size)

@@ -26,13 +26,15 @@ class Pool:
 
     Args:
         settings: files, elements, charges and seed are used.
+        geometries: False to take molecules without reading their geometries, for an estimate: doubles, and open
+            shells that only a file's comment tells, are not found then.
 
     Raises:
         UserError: a file is wrong, or two molecules have one name.
     """
 
-    def __init__(self, settings: Molecules):
-        self.settings = settings
+    def __init__(self, settings: Molecules, geometries: bool = True):
+        self.settings, self.reads_geometries = settings, geometries
         self.where = ", ".join(file.path for file in settings.files)
         self.entries: dict[str, Entry] = {}
         self._taken: dict[str, str] = {}
@@ -128,6 +130,10 @@ class Pool:
         """Takes a molecule for a split, unless it is no closed shell or there already; remembers why not."""
         if entry.name in self._skips:
             return False
+        if not self.reads_geometries:
+            if (entry.composition.nuclear_charge - entry.charge) % 2 == 0:
+                self._taken[entry.name] = split
+            return entry.name in self._taken
         molecule = entry.load()
         kind, reason = OPEN_SHELL, open_shell_reason(molecule)
         same = None if reason else self._geometries.add(molecule)

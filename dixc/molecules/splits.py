@@ -38,23 +38,15 @@ def prepare(config: Config, out: Path) -> None:
         UserError: a file is wrong, a named molecule is unknown or no closed shell, or there are not enough.
     """
     pool = Pool(config.molecules)
-    chosen: dict[str, list[Entry]] = {}
-    test = config.molecules.test
-    if test.names is not None:
-        chosen["test"] = pool.take_named(test.names)
-    else:
-        chosen["test"] = pool.take_random("test", test.count, test.min_heavy, test.max_heavy)
-    for split in ("validation", "train"):
-        wanted = getattr(config.molecules, split)
-        chosen[split] = pool.take_random(split, wanted.count, wanted.min_heavy, wanted.max_heavy)
+    chosen = choose(pool)
     pool.report_skips()
 
     rows, written = [], []
     for split in ("train", "validation", "test"):
-        entries, size = chosen[split], config.molecules.chunk_size
-        # divided in the order of the draw, sorted only then: more molecules change no file that was full before
-        pieces = [sorted(entries[i : i + size], key=_by_size) for i in range(0, len(entries), size)]
-        for chunk, piece in zip(config.chunks(split), pieces, strict=True):
+        entries = chosen[split]
+        for chunk, piece in zip(
+            config.chunks(split), divide(entries, config.molecules.chunk_size), strict=True
+        ):
             molecules = [replace(entry.load(), split=split) for entry in piece]
             written.append(Path(out) / f"{chunk}.xyz")
             write_xyz(written[-1], molecules)
@@ -64,6 +56,43 @@ def prepare(config: Config, out: Path) -> None:
     written.append(Path(out) / "molecules.csv")
     _write_table(written[-1], rows)
     _write_provenance(config, written)
+
+
+def choose(pool: Pool) -> dict[str, list[Entry]]:
+    """Molecules of each split in the order of their draw: test first, then validation, then train."""
+    settings, chosen = pool.settings, {}
+    test = settings.test
+    if test.names is not None:
+        chosen["test"] = pool.take_named(test.names)
+    else:
+        chosen["test"] = pool.take_random("test", test.count, test.min_heavy, test.max_heavy)
+    for split in ("validation", "train"):
+        wanted = getattr(settings, split)
+        chosen[split] = pool.take_random(split, wanted.count, wanted.min_heavy, wanted.max_heavy)
+    return chosen
+
+
+def divide(entries: list[Entry], size: int) -> list[list[Entry]]:
+    """Molecules by chunk: in the order of the draw, sorted only then, so that more of them change no full chunk."""
+    return [sorted(entries[i : i + size], key=_by_size) for i in range(0, len(entries), size)]
+
+
+def expected_sizes(config: Config) -> dict[str, list[int]]:
+    """Heavy atoms of the molecules of every chunk, as `prepare` would choose them but for doubles.
+
+    No geometry is read, so that it takes seconds for a hundred thousand molecules.
+
+    Raises:
+        UserError: as of `prepare`.
+    """
+    chosen = choose(Pool(config.molecules, geometries=False))
+    return {
+        chunk: [entry.composition.n_heavy for entry in piece]
+        for split, entries in chosen.items()
+        for chunk, piece in zip(
+            config.chunks(split), divide(entries, config.molecules.chunk_size), strict=True
+        )
+    }
 
 
 def _by_size(entry: Entry) -> tuple[int, str]:

@@ -15,8 +15,8 @@ from dixc.config import SPLITS, validate
 from dixc.errors import UserError
 from dixc.molecules import source_files, source_versions
 from dixc.report.terminal import summary_text
-from dixc.resources import LARGEST_UNKNOWN, estimate, sizes
-from dixc.workflow import METHODS, start, upgrade_notice
+from dixc.resources import LARGEST_UNKNOWN, estimate, memory, sizes
+from dixc.workflow import METHODS, ranges, start, upgrade_notice
 
 try:
     CONFIG = validate(config, source=" + ".join(map(str, workflow.configfiles)) or "config")
@@ -51,11 +51,12 @@ def settings(*sections):
 
 
 def repeated(option, name):
-    """A params function that gives a command-line option once for each file of the input `name`."""
+    """A params function that gives a command-line option once for each file of the input `name`, in bash's short form."""
 
     def flags(wildcards, input):
         files = input.get(name, [])
-        return [f"{option} {file}" for file in ([files] if isinstance(files, str) else files)]
+        # --option=a-{0..9}.h5 and not --option a-{0..9}.h5: bash repeats a word, and the option must be in it
+        return [f"{option}={file}" for file in ranges([files] if isinstance(files, str) else files)]
 
     return flags
 
@@ -89,8 +90,8 @@ def for_chunk(stage, which):
     """A resources function: mem_mb or runtime of a job on one chunk, more with every attempt."""
 
     def resource(wildcards, attempt):
-        memory, minutes = estimate(stage, with_excitations(stage, wildcards.chunk), CONFIG.reference.basis)
-        return {"mem_mb": memory, "runtime": minutes}[which] * attempt
+        megabytes, minutes = estimate(stage, with_excitations(stage, wildcards.chunk), CONFIG.reference.basis)
+        return {"mem_mb": megabytes, "runtime": minutes}[which] * attempt
 
     return resource
 
@@ -200,7 +201,10 @@ wildcard_constraints:
 
 onstart:
     # not while parsing: a dry run, or a second call refused by the lock, must not change a running run's settings
-    start(CONFIG)
+    try:
+        start(CONFIG)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 onsuccess:

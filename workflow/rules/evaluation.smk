@@ -68,8 +68,8 @@ rule default_guess:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("warmstart", "mem_mb"),
-        runtime=for_chunk("warmstart", "runtime"),
+        mem_mb=for_chunk("default_guess", "mem_mb"),
+        runtime=for_chunk("default_guess", "runtime"),
     params:
         config=result("config.yaml"),
         method=METHODS["warmstart"],

@@ -12,7 +12,7 @@ rule molecules:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1000),
+        mem_mb=scaled(memory("molecules")),
         runtime=scaled(10),
     params:
         config=result("config.yaml"),

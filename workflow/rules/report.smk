@@ -46,7 +46,7 @@ rule tables:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
+        mem_mb=scaled(memory("tables")),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),
@@ -90,7 +90,7 @@ rule report:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
+        mem_mb=scaled(memory("report")),
         runtime=scaled(30),
     params:
         config=result("config.yaml"),

@@ -15,7 +15,7 @@ rule prefit:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(4000),
+        mem_mb=scaled(memory("prefit")),
         runtime=scaled(120),
     params:
         config=result("config.yaml"),
@@ -46,7 +46,7 @@ rule train:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(4000 + int(1000 * CONFIG.training.cache_gb)),
+        mem_mb=scaled(memory("train", cache_gb=CONFIG.training.cache_gb)),
         runtime=scaled(1440),
     params:
         config=result("config.yaml"),
