@@ -7,12 +7,14 @@ smaller counts; what Snakemake would do is asked of the config as it stands.
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 import yaml
 from fake_workflow import ROOT, Workflow, job_counts
 from test_sources import LIST, QM40_HEADER, archive_of, qm9_file, qm40_rows
 
+from dixc import resources
 from dixc.config import load, validate
 from dixc.molecules import prepare
 
@@ -53,13 +55,21 @@ def data(tmp_path):
 
 def test_snakemake_plans_the_paper_on_stand_in_data(data):
     workflow = Workflow(data)
-    jobs = job_counts(workflow.call("-s", workflow.snakefile, "--configfile", str(PAPER), "--dry-run"))
+    done = workflow.call("-s", workflow.snakefile, "--configfile", str(PAPER), "--dry-run")
+    jobs = job_counts(done)
     config = load(PAPER)
     chunks = {split: len(config.chunks(split)) for split in ("train", "validation", "test")}
     assert (jobs["train"], jobs["prefit"]) == (36, 12)
     assert jobs["reference"] == sum(chunks.values())
     assert jobs["evaluate"] == 38 * jobs["reference"], "PBE, r2SCAN and 36 trained functionals"
     assert jobs["tddft"] == jobs["warmstart"] == 38 * chunks["test"]
+    minutes = {
+        stage: int(re.search(rf"{stage}/test-000\.h5\n.*?runtime=(\d+)", done.stdout, re.DOTALL)[1])
+        for stage in ("reference", "derivatives")
+    }
+    # 40 heavy atoms in the reference, 16 in the excitations, which would take 15 times as long otherwise
+    assert minutes["derivatives"] == resources.estimate("derivatives", [16] * 100)[1]
+    assert minutes["reference"] == resources.estimate("reference", [40] * 100)[1]
 
 
 def test_stand_in_molecules_are_divided_as_the_paper_says(data, monkeypatch):

@@ -7,7 +7,8 @@ from typing import NamedTuple, get_args
 from pydantic import Field, model_validator
 
 from dixc.config.base import RunName, Section, Split, require_unique
-from dixc.config.sections import Derivatives, Evaluation, Model, Molecules, Prefit, Reference, Report
+from dixc.config.evaluation import Evaluation
+from dixc.config.sections import Derivatives, Model, Molecules, Prefit, Reference, Report
 from dixc.config.training import Training
 from dixc.errors import UserError
 

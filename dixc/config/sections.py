@@ -1,4 +1,5 @@
-"""Sections of config.yaml, every field with its meaning, unit and default; `training` has a file of its own.
+"""Sections of config.yaml, every field with its meaning, unit and default; `training` and `evaluation`
+have files of their own.
 
 The JSON schema and the table of keys in config/README.md are generated from these models: run
 `python -m dixc.config` after a change.
@@ -6,7 +7,7 @@ The JSON schema and the table of keys in config/README.md are generated from the
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import (
     Field,
@@ -19,7 +20,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from dixc.config.base import FunctionalName, GridLevel, Section, Split, require_unique
+from dixc.config.base import FunctionalName, GridLevel, Section, require_unique
 from dixc.elements import NUMBERS, symbol_of
 
 
@@ -220,58 +221,6 @@ class Prefit(Section):
     target: FunctionalName = Field(default="r2scan", description="classical functional to imitate")
     steps: int = Field(default=400, ge=1, description="L-BFGS iterations")
     points: int = Field(default=6000, ge=1, description="grid points of the fit, drawn by their electrons")
-
-
-class EvaluationScf(Section):
-    """SCF with each functional on all molecules, from PySCF's default guess."""
-
-    conv_tol: float = Field(
-        default=1e-9, gt=0, lt=1, description="change of the energy at convergence, hartree"
-    )
-    max_cycle: int = Field(default=50, ge=1, description="most SCF iterations; more count as a failure")
-
-
-class Warmstart(Section):
-    """Reference SCF started from the functional's solution."""
-
-    splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
-    accelerate: bool = Field(
-        default=True, description="also with the functional's Hessian (`dixc.pyscf.accelerate`)"
-    )
-
-
-class Tddft(Section):
-    """Excitation energies with each functional."""
-
-    splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
-    n_states: int = Field(
-        default=3, ge=1, description="lowest singlets to compare, at most derivatives.n_states"
-    )
-    methods: list[Literal["tddft", "tda"]] = Field(
-        default=["tddft", "tda"], min_length=1, description="tddft: full Casida problem; tda: Tamm-Dancoff"
-    )
-
-
-class Evaluation(Section):
-    """What is measured with each functional."""
-
-    baselines: list[FunctionalName] = Field(
-        default=["pbe", "r2scan"],
-        description="untrained functionals beside the trained ones, by registry name",
-    )
-    scf: EvaluationScf = Field(default=EvaluationScf(), description="SCF of the functionals")
-    warmstart: Warmstart = Field(
-        default=Warmstart(), description="reference SCF from the functional's solution"
-    )
-    tddft: Tddft = Field(default=Tddft(), description="excitation energies")
-
-    @model_validator(mode="after")
-    def _no_repeats(self) -> Evaluation:
-        require_unique(self.baselines, "baselines")
-        require_unique(self.warmstart.splits, "warmstart.splits")
-        require_unique(self.tddft.splits, "tddft.splits")
-        require_unique(self.tddft.methods, "tddft.methods")
-        return self
 
 
 class Report(Section):
