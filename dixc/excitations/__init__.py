@@ -2,7 +2,13 @@
 
 from dixc.excitations.casida import CasidaMatrix, Excitations
 from dixc.excitations.intensity import oscillator_strengths
-from dixc.excitations.matrices import Window, dense_matrices, exchange_fraction, kernel_matrix
+from dixc.excitations.matrices import (
+    Window,
+    dense_matrices,
+    exchange_fraction,
+    fitted_coulomb,
+    kernel_matrix,
+)
 from dixc.excitations.solver import ResponseSolver
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     "Window",
     "dense_matrices",
     "exchange_fraction",
+    "fitted_coulomb",
     "kernel_matrix",
     "oscillator_strengths",
 ]

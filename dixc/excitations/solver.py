@@ -11,6 +11,7 @@ from dixc.excitations.casida import Excitations
 from dixc.excitations.matrices import (
     Window,
     exchange_fraction,
+    fitted_coulomb,
     integral_matrices,
     is_pointwise,
     kernel_matrix,
@@ -66,10 +67,13 @@ class ResponseSolver:
         n_vir = min(nvir, max(1, n_block // n_occ))
         low = Window.of(self.mf, n_occ, n_vir)
         self.block = np.arange(nvir * nocc).reshape(nvir, nocc)[:n_vir, nocc - n_occ :].ravel()
-        if self._integrals is None:
-            self.low_plus, self.low_minus = integral_matrices(self.mf, low)
-        else:
+        if self._integrals is not None:
             self.low_plus, self.low_minus = (m[np.ix_(self.block, self.block)] for m in self._integrals)
+        elif self.hybrid:
+            self.low_plus, self.low_minus = integral_matrices(self.mf, low)
+        else:  # for a start and a preconditioner fitted integrals are good enough
+            self.low_plus = 4 * fitted_coulomb(self.mf.mol, low.orbo, low.orbv)
+            self.low_minus = np.zeros_like(self.low_plus)
         kernel = self._kernel if is_pointwise(self.mf) else xc_kernel(self.mf, guide=True)
         if kernel is not None:
             self.low_plus = self.low_plus + 4 * kernel_matrix(*kernel, low.orbo, low.orbv)

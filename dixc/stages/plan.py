@@ -176,7 +176,9 @@ def _chunks(config: Config, splits: Iterable[str]) -> list[str]:
 def _jobs(config: Config, stage: str, chunks: Iterable[str], sizes: Sizes) -> list[Cost]:
     limit = config.derivatives.states_max_heavy
     if stage in ("derivatives", "tddft") and limit is not None:
-        sizes = {c: [n for n in found if n <= limit or not c.startswith("test")] for c, found in sizes.items()}
+        sizes = {
+            c: [n for n in found if n <= limit or not c.startswith("test")] for c, found in sizes.items()
+        }
     return [expected(stage, sizes[chunk], config.reference.basis) for chunk in chunks]
 
 

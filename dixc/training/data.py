@@ -14,11 +14,10 @@ import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
-from pyscf import ao2mo
 from pyscf.scf import hf
 
 from dixc.errors import UserError
-from dixc.excitations import kernel_matrix
+from dixc.excitations import fitted_coulomb, kernel_matrix
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid, OrbitalValues
@@ -156,7 +155,7 @@ class TrainingMolecule:
         expansion = XCExpansion(functional, self.rho_ref_hessian[None], grid.points, order=2)
         fock = self.fock_without_xc + grid.potential_matrix(expansion.potential[0])
         orbo, orbv = self.orbo_ref, self.orbv_ref
-        pairs = ao2mo.general(self.eri, (orbv, orbo, orbv, orbo), compact=False)
+        pairs = fitted_coulomb(self.mol, orbo, orbv)
         pairs += kernel_matrix(grid, density_kernel(expansion), orbo, orbv)
         fock_vv, fock_oo = orbv.T @ fock @ orbv, orbo.T @ fock @ orbo
         difference = np.kron(fock_vv, np.eye(self.shape[1])) - np.kron(np.eye(self.shape[0]), fock_oo)
