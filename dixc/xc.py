@@ -90,13 +90,21 @@ class XCExpansion:
         rho: density rows (ns, nvar, N), see module header.
         grid: points and weights.
         order: 0 energy, 1 and potential, 2 and products.
+        trainable: keep what `backward` needs.
 
     Attributes:
         energy: E_xc in hartree.
         potential: dE/drho (ns, nvar, N), weights included (order >= 1).
     """
 
-    def __init__(self, functional: Functional, rho: Tensor, grid: GridPoints, order: int = 1):
+    def __init__(
+        self,
+        functional: Functional,
+        rho: Tensor,
+        grid: GridPoints,
+        order: int = 1,
+        trainable: bool = False,
+    ):
         self.functional, self.rho, self.grid = functional, rho, grid
         self.x = invariants(rho)
         self.energy = 0.0
@@ -105,6 +113,7 @@ class XCExpansion:
         cached = order == 2 and functional.pointwise
         self._e2 = self.x.new_zeros(rows, rows, n_points) if cached else None
         self._slope: tuple[Tensor, Tensor] | None = None
+        self._graphs: list[tuple[slice, Tensor, Tensor, Tensor | None]] | None = [] if trainable else None
         for points in _slices(functional, n_points):
             self._expand(points, order)
         if order >= 1:
@@ -112,13 +121,17 @@ class XCExpansion:
 
     def _expand(self, points: slice, order: int) -> None:
         x = self.x[:, points].detach().requires_grad_(order > 0)
-        with torch.set_grad_enabled(order > 0):
+        with torch.set_grad_enabled(order > 0 or self._graphs is not None):
             energy = self.functional(x, self.grid.slice(points))
         self.energy += energy.item()
         if order == 0:
+            if self._graphs is not None:
+                self._graphs.append((points, x, energy, None))
             return
-        (e1,) = torch.autograd.grad(energy, x, create_graph=order == 2)
+        (e1,) = torch.autograd.grad(energy, x, create_graph=order == 2 or self._graphs is not None)
         self._e1[:, points] = e1.detach()
+        if self._graphs is not None:
+            self._graphs.append((points, x, energy, e1))
         if self._e2 is None:
             self._slope = (x, e1) if order == 2 else None
             return
@@ -140,6 +153,55 @@ class XCExpansion:
         first = invariants_vjp(self.rho, self._e2_product(invariants_jvp(self.rho, drho)))
         return first + invariants_curvature(drho, self._e1)
 
+    def backward(
+        self, energy: float = 0.0, slope: Tensor | None = None, pairs: tuple[Tensor, Tensor] | None = None
+    ) -> None:
+        """Add to the parameters' `.grad` the gradient of energy * E + <slope, e1> + sum_k <left_k, e2 right_k>.
+
+        A loss of (E, potential, Hessian products) has exactly this gradient with cotangents that are computed without
+        any graph; only this contraction is differentiated, and by the parameters alone. To be called once, on a
+        trainable expansion; slope needs order 1, pairs order 2.
+
+        Args:
+            energy: cotangent of the energy.
+            slope: cotangent of e1 = dE/dx, (rows, N).
+            pairs: left and right (K, rows, N); for a pointwise functional all pairs cost no more than `rows` of them.
+        """
+        parameters = [p for p in self.functional.parameters() if p.requires_grad]
+        pointwise, graphs, self._graphs = self.functional.pointwise, self._graphs, None
+        if pairs is not None and pointwise:
+            pairs = _by_rows(*pairs)
+        for points, x, e, e1 in graphs:
+            total = energy * e
+            if slope is not None:
+                total = total + (slope[:, points] * e1).sum()
+            for left, right in (
+                zip(*(p[:, :, points] for p in pairs), strict=True) if pairs is not None else ()
+            ):
+                (row,) = torch.autograd.grad((e1 * right).sum(), x, create_graph=True)
+                if pointwise:
+                    total = total + (left * row).sum()
+                else:  # one graph at a time: all pairs' together are K times the memory
+                    _accumulate((left * row).sum(), parameters, retain_graph=True)
+            _accumulate(total, parameters)
+
+
+def _by_rows(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """As many pairs (rows, rows, N) as there are rows, with the same sum of <left, e2 right> where e2 is pointwise."""
+    contraction = torch.einsum("kig,kjg->jig", left, right)
+    unit = torch.eye(len(contraction), dtype=left.dtype, device=left.device)[:, :, None]
+    return contraction, unit.expand(-1, -1, left.shape[-1])
+
+
+def _accumulate(total: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> None:
+    """`total.backward()` without the way to anything but the parameters, which would be half of the work."""
+    if not total.requires_grad:
+        return
+    gradients = torch.autograd.grad(total, parameters, retain_graph=retain_graph, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
 
 def density_kernel(expansion: XCExpansion) -> Tensor:
     """Second derivatives (ns * nvar, ns * nvar, N) of a pointwise functional with respect to density rows."""
@@ -147,46 +209,3 @@ def density_kernel(expansion: XCExpansion) -> Tensor:
     size = ns * nvar
     unit = torch.eye(size, dtype=expansion.rho.dtype, device=expansion.rho.device).reshape(size, ns, nvar, 1)
     return expansion.product(unit.expand(-1, -1, -1, n_points)).reshape(size, size, n_points)
-
-
-def backward_contracted(
-    functional: Functional,
-    x: Tensor,
-    grid: GridPoints,
-    energy: float = 0.0,
-    slope: Tensor | None = None,
-    pairs: tuple[Tensor, Tensor] | None = None,
-) -> None:
-    """Add to the parameters' `.grad` the gradient of energy * E + <slope, e1> + sum_k <left_k, e2 right_k>.
-
-    A loss of (E, potential, Hessian products) has exactly this gradient with cotangents that are computed without any
-    graph; only this contraction is differentiated with respect to parameters.
-
-    Args:
-        x: invariants (rows, N), constant.
-        energy: cotangent of the energy.
-        slope: cotangent of e1 = dE/dx, (rows, N).
-        pairs: left and right (K, rows, N); for a pointwise functional all pairs cost no more than `rows` of them.
-    """
-    if pairs is not None and functional.pointwise:
-        left, right = pairs
-        contraction = torch.einsum("kig,kjg->jig", left, right)
-        unit = torch.eye(len(x), dtype=x.dtype, device=x.device)[:, :, None].expand(-1, -1, x.shape[1])
-        pairs = (contraction, unit)
-    for points in _slices(functional, x.shape[1]):
-        part = x[:, points].detach().requires_grad_(slope is not None or pairs is not None)
-        e = functional(part, grid.slice(points))
-        total = energy * e
-        if part.requires_grad:
-            (e1,) = torch.autograd.grad(e, part, create_graph=True)
-            if slope is not None:
-                total = total + (slope[:, points] * e1).sum()
-            if pairs is not None:
-                for left, right in zip(pairs[0][:, :, points], pairs[1][:, :, points], strict=True):
-                    (row,) = torch.autograd.grad((e1 * right).sum(), part, create_graph=True)
-                    if functional.pointwise:
-                        total = total + (left * row).sum()
-                    else:  # one graph at a time: all pairs' together are K times the memory
-                        (left * row).sum().backward(retain_graph=True)
-        if total.requires_grad:
-            total.backward()

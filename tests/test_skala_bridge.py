@@ -15,7 +15,7 @@ from dixc.errors import UserError
 from dixc.functionals import files
 from dixc.functionals.base import GridPoints
 from dixc.functionals.skala_bridge import SkalaBridge
-from dixc.xc import backward_contracted
+from dixc.xc import XCExpansion
 
 LIBXC = {
     "lda": "LDA_X,",
@@ -121,9 +121,10 @@ def test_scf_is_numbers_and_trains(tmp_path):
     assert mf.converged
     response = mf.gen_response(hermi=1)(np.ones((2, 1, 1)))
     assert np.isfinite(response).all()
-    x = random_closed(50)
-    grid = GridPoints(torch.ones(50, dtype=x.dtype))
-    backward_contracted(bridge, x, grid, 1.0, slope=x, pairs=(x[None], x[None]))
+    rho = 0.5 + torch.rand(1, 5, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expansion = XCExpansion(bridge, rho, GridPoints(torch.ones(50, dtype=rho.dtype)), 2, trainable=True)
+    x = expansion.x
+    expansion.backward(1.0, slope=x, pairs=(x[None], x[None]))
     assert torch.isfinite(bridge.wrapped.weight.grad).all()
     assert bridge.wrapped.weight.grad.abs().max() > 0
     with torch.no_grad():

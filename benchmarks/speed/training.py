@@ -26,7 +26,7 @@ from dixc.functionals import registry
 from dixc.training import terms
 from dixc.training.data import TrainingMolecule, load_molecules
 from dixc.training.loop import Trainer
-from dixc.xc import XCExpansion, backward_contracted
+from dixc.xc import XCExpansion
 
 MOLECULES = ("CH3OH", "propane", "furan", "C6H7NO2")
 TARGETS = {"gradient term": 1.0, "Hessian term": 3.0, "base step": 6.0}
@@ -80,8 +80,7 @@ class Steps:
 def energy_term(molecule: TrainingMolecule, functional) -> None:
     """Energy at the reference density and its parameter gradient."""
     grid = molecule.grid()
-    expansion = XCExpansion(functional, molecule.rho_ref[None], grid.points, order=0)
-    backward_contracted(functional, expansion.x, grid.points, energy=1.0)
+    XCExpansion(functional, molecule.rho_ref[None], grid.points, 0, trainable=True).backward(energy=1.0)
 
 
 def term_sides(molecule: TrainingMolecule, functional, settings: Training) -> dict[str, Side]:

@@ -1,7 +1,7 @@
 """Evaluation stage: SCF with a functional, and its errors against the reference.
 
-Test molecules start from PySCF's default guess, as a user's do. Of the others only the solution is wanted (above all the
-energies that the energy of each element is fitted to): they start from the reference density, two thirds of the work.
+Test molecules start from PySCF's default guess, as a user's do. Of the others only the solution is wanted (above all
+the energies that the energy of each element is fitted to): they start from the reference density.
 
 All metrics are taken at the functional's own density P*. E_rho = E_ref[P*] - E_ref[P_ref] >= 0 is the density error
 measured by the reference method itself.

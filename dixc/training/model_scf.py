@@ -60,7 +60,8 @@ def expand_at(
     vj, vk = molecule.get_jk(dm, with_k=hybrid != 0)
     coulomb = vj if vk is None else vj - 0.5 * hybrid * vk
     values = grid.values(orbo)
-    expansion = XCExpansion(functional, grid.density_of_orbitals(values)[None], grid.points, order)
+    rho = grid.density_of_orbitals(values)[None]
+    expansion = XCExpansion(functional, rho, grid.points, order, trainable=order == 2)
     energy = molecule.mol.energy_nuc() + np.vdot(dm, molecule.hcore + 0.5 * coulomb) + expansion.energy
     if order == 1:
         half = (molecule.hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], values)

@@ -8,7 +8,7 @@
 P* is the model's own SCF solution. The energy needs no response there (envelope theorem); for the density
 dL/dtheta = -lambda . dg/dtheta with H_ML lambda = dL/dkappa. `base` sees energy and density only.
 
-All parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.xc.backward_contracted`):
+All parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.xc.XCExpansion.backward`):
     lambda . dg/dtheta             first variation of P along lambda
     u . d(H v)/dtheta              mixed second variation of P along (u, v), and the pair of first variations
 """
@@ -27,7 +27,7 @@ from dixc.grassmann import OrbitalHessian
 from dixc.response import expansion_response
 from dixc.training.data import TrainingMolecule
 from dixc.training.model_scf import SCFPoint
-from dixc.xc import XCExpansion, backward_contracted, invariants_jvp
+from dixc.xc import XCExpansion, invariants_jvp
 
 if TYPE_CHECKING:
     from dixc.config.training import Training
@@ -85,7 +85,7 @@ def energy_and_density(
             rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.values)
             slope = -settings.density.weight * invariants_jvp(expansion.rho, rho_adjoint[None])
         per_hartree = 1000 * settings.energy.weight * energy_slope
-        backward_contracted(functional, expansion.x, grid.points, energy=per_hartree, slope=slope)
+        expansion.backward(energy=per_hartree, slope=slope)
     return [energy, density]
 
 
@@ -94,7 +94,7 @@ def gradient(
 ) -> TermValue:
     """Gradient of the model's energy at the reference density, in the chosen metric."""
     grid, metric = molecule.grid(), settings.gradient.metric
-    expansion = XCExpansion(functional, molecule.rho_ref[None], grid.points, order=1)
+    expansion = XCExpansion(functional, molecule.rho_ref[None], grid.points, order=1, trainable=backward)
     half = grid.potential_on_orbitals(expansion.potential[0], molecule.values_ref())
     fock = molecule.fock_without_semilocal(functional.exact_exchange)
     g = 4 * molecule.orbv_ref.T @ (fock @ molecule.orbo_ref + half)
@@ -104,7 +104,7 @@ def gradient(
     if backward:
         rho_direction = grid.density_of_pairs(2 * molecule.orbv_ref @ scaled, molecule.values_ref())
         slope = settings.gradient.weight * factor * invariants_jvp(expansion.rho, rho_direction[None])
-        backward_contracted(functional, expansion.x, grid.points, slope=slope)
+        expansion.backward(slope=slope)
     return TermValue("gradient", value, settings.gradient.weight * value, unit)
 
 
@@ -118,7 +118,7 @@ def hessian(
     """Hessian of the model's energy at the reference density along fresh probes."""
     metric = settings.hessian.metric
     probes, target = molecule.probes(settings.hessian.probes, metric, rng)
-    grid, expansion, operator = _reference_hessian(molecule, functional)
+    grid, expansion, operator = _reference_hessian(molecule, functional, backward)
     residual = operator.hvp(probes) - target
     scaled = residual / molecule.metric_diagonal if metric == "diagonal" else residual
     norm = len(probes) * molecule.metric_diagonal.size
@@ -126,15 +126,15 @@ def hessian(
     if backward:
         left = settings.hessian.weight * 2 / norm * scaled
         slope, pairs = _mixed_variation(molecule, grid, expansion, left, probes)
-        backward_contracted(functional, expansion.x, grid.points, slope=slope, pairs=pairs)
+        expansion.backward(slope=slope, pairs=pairs)
     unit = "1" if metric == "diagonal" else "hartree2"
     return TermValue("hessian", value, settings.hessian.weight * value, unit)
 
 
-def _reference_hessian(molecule: TrainingMolecule, functional: Functional):
+def _reference_hessian(molecule: TrainingMolecule, functional: Functional, trainable: bool):
     """The model's Hessian operator at the reference orbitals, on the Hessian grid."""
     grid = molecule.grid("hessian")
-    expansion = XCExpansion(functional, molecule.rho_ref_hessian[None], grid.points, order=2)
+    expansion = XCExpansion(functional, molecule.rho_ref_hessian[None], grid.points, 2, trainable)
     hybrid = functional.exact_exchange
     fock = molecule.fock_without_semilocal(hybrid) + grid.potential_matrix(expansion.potential[0])
     values = molecule.values_ref("hessian")
