@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from dixc.functionals.activations import shared
 
 # softplus turns to a straight line at this argument (torch's 20 leaves a step of 2e-9 in the slope)
 SOFTPLUS_LINE = 40.0
@@ -43,9 +46,10 @@ def dense(sizes: Sequence[int]) -> nn.ModuleList:
 
 def run_layers(layers: nn.ModuleList, features: Tensor, activation: str) -> Tensor:
     """Activations (N, units) of the last layer, in the precision of the weights."""
+    activate = partial(shared, activation) if layers.training else ACTIVATIONS[activation]
     hidden = features.to(layers[0].weight.dtype)
     for layer in layers:
-        hidden = ACTIVATIONS[activation](layer(hidden))
+        hidden = activate(layer(hidden))
     return hidden
 
 

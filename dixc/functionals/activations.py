@@ -1,0 +1,126 @@
+"""Activations for training, with derivatives that are evaluated once.
+
+A functional is differentiated twice by its input and once more by its parameters. Autograd's own activations evaluate
+error functions and exponentials anew on each of a dozen passes over a layer, much of the time of a training step.
+Here the values of a, a', a'', ... at one input are kept and shared by all passes: each costs one product. The price is
+that `torch.func` cannot transform them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class _Values:
+    """Derivatives of an activation at z, each computed when it is first asked for."""
+
+    highest = 3
+
+    def __init__(self, z: Tensor):
+        self.z = z.detach()
+        self._known: dict[int, Tensor] = {}
+
+    def __getitem__(self, order: int) -> Tensor:
+        if order > self.highest:
+            raise RuntimeError(f"activations have derivatives up to order {self.highest}")
+        if order not in self._known:
+            self._known[order] = self.derivative(order)
+        return self._known[order]
+
+    def derivative(self, order: int) -> Tensor:
+        """The derivative of this order at z."""
+        raise NotImplementedError
+
+
+class _Gelu(_Values):
+    """z cdf(z) of the normal distribution; exact, for the tanh approximation has non-finite third derivatives."""
+
+    highest = 4
+
+    @cached_property
+    def _cdf(self) -> Tensor:
+        return torch.erf(self.z * math.sqrt(0.5)).mul_(0.5).add_(0.5)
+
+    @cached_property
+    def _pdf(self) -> Tensor:
+        return (self.z * self.z).mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
+
+    def derivative(self, order: int) -> Tensor:
+        z = self.z
+        if order == 0:
+            return z * self._cdf
+        if order == 1:
+            return torch.addcmul(self._cdf, z, self._pdf)
+        square = z * z
+        if order == 2:
+            return (2 - square).mul_(self._pdf)
+        if order == 3:
+            return (square - 4).mul_(z).mul_(self._pdf)
+        return (square.mul(7 - square) - 4).mul_(self._pdf)
+
+
+class _Silu(_Values):
+    """z sigmoid(z)."""
+
+    highest = 4
+
+    @cached_property
+    def _sigmoid(self) -> Tensor:
+        return torch.sigmoid(self.z)
+
+    def derivative(self, order: int) -> Tensor:
+        z, s = self.z, self._sigmoid
+        if order == 0:
+            return z * s
+        # derivatives of the sigmoid itself: s1 = s (1 - s), s2 = s1 (1 - 2 s), ...
+        s1 = s * (1 - s)
+        if order == 1:
+            return torch.addcmul(s, z, s1)
+        s2 = s1 * (1 - 2 * s)
+        if order == 2:
+            return torch.addcmul(2 * s1, z, s2)
+        s3 = s1 * (1 - 6 * s1)
+        if order == 3:
+            return torch.addcmul(3 * s2, z, s3)
+        return torch.addcmul(4 * s3, z, s2 * (1 - 12 * s1))
+
+
+class _Elu(_Values):
+    """Exponential linear unit; its second derivative has a step at 0."""
+
+    highest = 1000
+
+    def derivative(self, order: int) -> Tensor:
+        decay = torch.exp(self.z.clamp(max=0.0))
+        if order == 0:
+            return torch.where(self.z > 0, self.z, torch.expm1(self.z.clamp(max=0.0)))
+        return torch.where(self.z > 0, float(order == 1), decay)
+
+
+class _Derivative(torch.autograd.Function):
+    """The derivative of some order as a function of z; its own derivative is the next."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor, values: _Values, order: int) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.values, ctx.order = values, order
+        return values[
+            order
+        ].detach()  # another tensor on the same memory: autograd labels what is returned here
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None, None]:
+        (z,) = ctx.saved_tensors
+        return cotangent * _Derivative.apply(z, ctx.values, ctx.order + 1), None, None
+
+
+_VALUES: dict[str, type[_Values]] = {"gelu": _Gelu, "silu": _Silu, "elu": _Elu}
+
+
+def shared(name: str, z: Tensor) -> Tensor:
+    """The activation "gelu", "silu" or "elu" at z."""
+    return _Derivative.apply(z, _VALUES[name](z), 0)
