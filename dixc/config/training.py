@@ -33,7 +33,7 @@ class DensityTerm(Section):
         description="orbital gradient at which the model's SCF in training stops, hartree",
     )
     cg_tol: float = Field(
-        default=1e-3, gt=0, lt=1, description="relative residual of the response equations, no unit"
+        default=1e-2, gt=0, lt=1, description="relative residual of the response equations, no unit"
     )
 
 
