@@ -33,7 +33,7 @@ def measure(reference: Path, functionals: list[str], changes: dict, default_gues
     records, rows = read_records(reference), []
     if default_guess:
         tags = {"model": records[0].settings["functional"], "loss": "none", "seed": 0}
-        rows += [tags | warmstart._row(record, "minao", None, SETTINGS) for record in records]
+        rows += [tags | warmstart._row(record, "minao", None, SETTINGS)[0] for record in records]
     for name in functionals:
         functional = registry.resolve(name)
         for record in records:
