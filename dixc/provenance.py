@@ -118,15 +118,22 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     Raises:
         UserError: the file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                digest.update(block)
+        status = os.stat(path)
+        return _file_hash(os.path.abspath(path), status.st_mtime_ns, status.st_size, status.st_ino)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+
+
+@cache
+def _file_hash(path: str, *stamp: int) -> str:
+    # once a file: a training on a thousand chunks asks for each a thousand times
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -107,9 +107,9 @@ def plan(config: Config, sizes: Sizes) -> list[Row]:
     }
     rows = []
     for rule, (chunks, jobs) in work.items():
-        cache_gb = config.training.cache_gb if rule == "train" else 0.0
+        training = config.training if rule == "train" else None
         largest = [max((n for chunk in chunks for n in sizes[chunk]), default=1)]
-        rows.append(_row(rule, jobs, memory(rule, largest, config.reference.basis, cache_gb)))
+        rows.append(_row(rule, jobs, memory(rule, largest, config.reference.basis, training)))
     return [row for row in rows if row.jobs]
 
 
@@ -223,7 +223,7 @@ def _training(config: Config, functional: str, sizes: Sizes) -> Cost:
 
     in_cache = factor**MATRIX_POWER * sum(cost("train-cache", n).kilobytes for n in train + validation)
     cached = min(1.0, 1e6 * settings.cache_gb / in_cache)
-    steps, validations = settings.steps, -(-settings.steps // settings.validate_every)
+    steps, validations = settings.steps * settings.batch, -(-settings.steps // settings.validate_every)
     visits = [
         (steps, train, f"train-{loss}"),
         (validations * len(validation), validation, "train-validation"),
