@@ -44,7 +44,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "libxc": _libxc_version(),
-        "environment": hash_of(installed()),
+        "environment": environment(),
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": _threads(),
     }
@@ -85,6 +85,12 @@ def combined(hashes: Iterable[str]) -> str:
     """One hash for several: the hash itself if they are all the same one, "" for none."""
     distinct = sorted({value for value in hashes if value})
     return hash_of(distinct) if len(distinct) > 1 else "".join(distinct)
+
+
+@cache
+def environment() -> str:
+    """Hash of the names and versions of all installed packages."""
+    return hash_of(installed())
 
 
 @cache
