@@ -1,6 +1,6 @@
 # make results    install into .venv and run the default config to its report
 # make test       install into a fresh .venv-test, then lint and test
-# make test-slurm after `make test`, as root: the tests that need SLURM, on one that is installed from packages if need be
+# make test-slurm as root: the tests that need SLURM, on one that is installed from packages and started if need be
 # make lint       lint only, in .venv-test
 # make clean      remove the environments and what tools leave behind; results stay
 #
@@ -39,11 +39,13 @@ test: python
 	$(MAKE) lint
 	$(IN_TEST) python -m pytest -n $(CORES) $(ARGS)
 
-test-slurm:
+test-slurm: python
 	tests/slurm/node.sh install
+	[ -x .venv-test/bin/python ] || $(PYTHON) -m venv .venv-test
 	.venv-test/bin/python $(INSTALL) -e ".[test,slurm]"
 	tests/slurm/node.sh start
-	$(IN_TEST) DIXC_TEST_SLURM=1 python -m pytest -m slurm tests/slurm; code=$$?; tests/slurm/node.sh stop; exit $$code
+	$(IN_TEST) DIXC_TEST_SLURM=1 python -m pytest -m slurm --durations=10 $(ARGS) tests/slurm; code=$$?; \
+	tests/slurm/node.sh stop; exit $$code
 
 lint:
 	$(IN_TEST) ruff check .

@@ -24,7 +24,8 @@ from dixc.config import Config, load
 from dixc.config.training import Training
 from dixc.errors import UserError
 from dixc.functionals import files
-from dixc.training.data import TrainingMolecule, load_molecules
+from dixc.training.chunks import ChunkedMolecules
+from dixc.training.data import TrainingMolecule
 from dixc.training.loop import Trainer
 
 
@@ -33,7 +34,7 @@ def molecules(run: Path, config: Config, xctype: str, split: str) -> dict[str, T
     names, settings = config.chunks(split), config.training
     derivatives = [run / f"derivatives/{name}.h5" for name in names] if split == "train" else []
     dtype = torch.float32 if settings.precision == "mixed" else torch.float64
-    return load_molecules([run / f"reference/{name}.h5" for name in names], derivatives, settings.grid_level,
+    return ChunkedMolecules([run / f"reference/{name}.h5" for name in names], derivatives, settings.grid_level,
                           settings.hessian.grid_level, xctype, dtype=dtype)  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
         "libxc": _libxc_version(),
-        "environment": hash_of(installed()),
+        "environment": environment(),
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": _threads(),
     }
@@ -88,6 +88,12 @@ def combined(hashes: Iterable[str]) -> str:
 
 
 @cache
+def environment() -> str:
+    """Hash of the names and versions of all installed packages."""
+    return hash_of(installed())
+
+
+@cache
 def installed() -> dict[str, str]:
     """Versions of all installed packages by name: the exact environment."""
     found = {}
@@ -118,15 +124,22 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     Raises:
         UserError: the file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                digest.update(block)
+        status = os.stat(path)
+        return _file_hash(os.path.abspath(path), status.st_mtime_ns, status.st_size, status.st_ino)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+
+
+@cache
+def _file_hash(path: str, *stamp: int) -> str:
+    # once a file: a training on a thousand chunks asks for each a thousand times
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -14,7 +14,10 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from dixc.config.training import Training
 
 LARGEST_UNKNOWN = 9  # heavy atoms of a molecule given by name, before the stage `molecules` has looked
 SLACK = 4.0  # a slower machine, a hard SCF
@@ -90,17 +93,20 @@ def expected(stage: str, heavy: Sequence[int], basis: str = "def2-svp") -> Cost:
     )
 
 
-def memory(stage: str, heavy: Sequence[int] = (), basis: str = "def2-svp", cache_gb: float = 0.0) -> int:
+def memory(
+    stage: str, heavy: Sequence[int] = (), basis: str = "def2-svp", training: Training | None = None
+) -> int:
     """Memory that a job asks for, MB.
 
     Args:
         stage: a key of `MEMORY` or `FIXED_MB`.
         heavy: number of heavy atoms of each of the job's molecules.
         basis: orbital basis.
-        cache_gb: `training.cache_gb`, for a training.
+        training: settings of a training; each of its processes has a cache.
     """
     if stage in FIXED_MB:
-        return FIXED_MB[stage] + round(1000 * cache_gb)
+        processes, cache_gb = (training.processes, training.cache_gb) if training else (1, 0.0)
+        return processes * (FIXED_MB[stage] + round(1000 * cache_gb))
     base, square = MEMORY[stage]
     return round(base + max(basis_factor(basis), 1.0) ** MATRIX_POWER * square * max([1, *heavy]) ** 2)
 

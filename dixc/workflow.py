@@ -1,5 +1,8 @@
 """What the Snakefile needs from the package: versions of the stages' methods, and the files that open a run.
 
+`results/<run>/environments/` gets a list of all installed packages, as `pip install -r` takes it, for each environment
+in which Snakemake was started; its name is the hash that all results carry in their provenance.
+
 Snakemake does not see changes of the package. Every rule therefore has its stage's number of `METHODS` among its
 params: a release that raises a number makes that stage, and what depends on it, run again.
 """
@@ -13,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dixc import __version__
+from dixc import __version__, provenance
 from dixc.config import Config, validate, write
 from dixc.store.files import writing
 
@@ -51,6 +54,20 @@ def start(config: Config | Mapping[str, Any], root: str | os.PathLike[str] = "re
     with writing(folder):
         write(config, folder / "config.yaml")
         (folder / RECORD).write_text(json.dumps({"dixc": __version__, "methods": METHODS}, indent=1) + "\n")
+        lock = folder / "environments" / f"{provenance.environment()}.txt"
+        lock.parent.mkdir(exist_ok=True)
+        lock.write_text(environment_text(), encoding="utf-8")
+
+
+def environment_text() -> str:
+    """The present environment as a file of requirements."""
+    made_by = provenance.collect()
+    head = f"# dixc {made_by['dixc']} (commit {made_by['commit']}), Python {made_by['python']}, {made_by['platform']}\n"
+    # dixc itself may be a checkout, which no index has
+    return head + "".join(
+        f"{'# ' if name == 'dixc' else ''}{name}=={version}\n"
+        for name, version in provenance.installed().items()
+    )
 
 
 def ranges(files: Sequence[str]) -> list[str]:

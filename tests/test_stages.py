@@ -16,7 +16,8 @@ from dixc.records import ENERGY_NAMES, read_failures, read_records
 from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
 from dixc.stages.tables import read_table
 from dixc.store import open_chunk
-from dixc.training.data import TrainingMolecule, load_molecules
+from dixc.training.chunks import ChunkedMolecules
+from dixc.training.data import TrainingMolecule
 
 
 def config(states_max_heavy=None, **changes):
@@ -233,7 +234,7 @@ def test_training_refuses_a_molecule_without_hessian(chunk, tmp_path):
     out = tmp_path / "d.h5"
     derivatives.run(chunk, config(), out)  # test molecules: excitations only
     with pytest.raises(UserError, match="no Hessian"):
-        load_molecules([chunk], [out], 0, 0)
+        ChunkedMolecules([chunk], [out], 0, 0)
 
 
 def test_reference_record_of_conftest_is_converged():

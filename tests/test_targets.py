@@ -17,7 +17,7 @@ from dixc.records import ENERGY_NAMES, read_records
 from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
 from dixc.store import open_chunk
 from dixc.training import terms
-from dixc.training.data import load_molecules
+from dixc.training.chunks import ChunkedMolecules
 from dixc.training.model_scf import solve
 
 HYDROGEN_FLUORIDE = Molecule("hf", ("H", "F"), [[0, 0, 0], [0.1, 0.2, 0.89]], split="train")
@@ -124,7 +124,7 @@ def test_all_later_stages_cope_with_a_hartree_fock_target(tmp_path):
 def test_training_terms_of_a_hartree_fock_target(tmp_path):
     settings = config("hf", "6-31g")
     chunk, known = computed(tmp_path, settings)
-    molecule = load_molecules([chunk], [known], 0, 0)["hf"]
+    molecule = ChunkedMolecules([chunk], [known], 0, 0)["hf"]
     functional, training = registry.create("xcdiff"), settings.training
     point = solve(molecule, functional, None, 1e-4)
     assert point.converged

@@ -24,7 +24,8 @@ from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.config.training import Training
 from dixc.functionals import registry
 from dixc.training import terms
-from dixc.training.data import TrainingMolecule, load_molecules
+from dixc.training.chunks import ChunkedMolecules
+from dixc.training.data import TrainingMolecule
 from dixc.training.loop import Trainer
 from dixc.xc import XCExpansion
 
@@ -48,7 +49,7 @@ def new_trainer(reference: Path, derivatives: Path, loss: str) -> Trainer:
         value.data = start[name] * (1 + PERTURBATION * noise)
     dtype = torch.float32 if settings.precision == "mixed" else torch.float64
     levels = (settings.grid_level, settings.hessian.grid_level)
-    train = load_molecules([reference], [derivatives], *levels, functional.xctype, dtype=dtype)
+    train = ChunkedMolecules([reference], [derivatives], *levels, functional.xctype, dtype=dtype)
     checkpoint = reference.with_suffix(".checkpoint")
     return Trainer(functional, loss, 0, settings, train, {}, checkpoint)
 

@@ -87,7 +87,13 @@ class Training(Section):
         description="one training each: initial weights, order of molecules, probes",
     )
     steps: int = Field(
-        default=180, ge=1, description="optimizer steps, one molecule each; the same for every loss"
+        default=180, ge=1, description="optimizer steps, `batch` molecules each; the same for every loss"
+    )
+    batch: int = Field(default=1, ge=1, description="molecules in a step, whose gradients are averaged")
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="processes that share the molecules of a step; `batch` is a multiple of it",
     )
     learning_rate: float = Field(
         default=5e-3, gt=0, description="step size of the optimizer at the start, no unit"
@@ -132,6 +138,12 @@ class Training(Section):
     def _no_repeats(self) -> Training:
         require_unique(self.losses, "losses")
         require_unique(self.seeds, "seeds")
+        if self.batch % self.processes:
+            raise ValueError(f"batch is {self.batch}, which {self.processes} processes cannot share evenly")
+        if self.batch > 1 and self.metropolis.enabled:
+            raise ValueError(
+                "metropolis judges steps on one molecule each: set batch to 1, or metropolis.enabled to false"
+            )
         return self
 
     def settings(self, loss: Loss) -> dict[str, JsonValue]:
@@ -142,4 +154,6 @@ class Training(Section):
         """
         unused = {"base": {"gradient", "hessian"}, "grad": {"hessian"}, "hess": set()}[loss]
         unused |= set() if self.metropolis.enabled else {"metropolis"}
-        return self.model_dump(exclude={"losses", "seeds", "device", "checkpoint_every", "cache_gb"} | unused)
+        unused |= set() if self.batch > 1 else {"batch"}
+        unused |= {"losses", "seeds", "processes", "device", "checkpoint_every", "cache_gb"}
+        return self.model_dump(exclude=unused)

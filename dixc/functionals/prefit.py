@@ -17,18 +17,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dixc import provenance
+from dixc.elements import SYMBOLS
 from dixc.errors import UserError
 from dixc.functionals import files, registry
 from dixc.functionals.base import Functional, PointwiseFunctional, SpinDensity
 from dixc.grid import AOGrid
 from dixc.records import ReferenceRecord, elements, read_records, training_origin
-from dixc.store import require_writable
+from dixc.store import read_info, require_writable
 from dixc.xc import invariants
 
 if TYPE_CHECKING:
     from dixc.config import Config
 
 ITERATIONS_AT_ONCE = 20
+MOST_MOLECULES = 500  # their grids are held in memory; the points of the fit are drawn from them
 SCALE = 1e4  # brings the loss near 1, where the line search of L-BFGS works best
 
 
@@ -48,9 +50,7 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         raise UserError(
             f"prefit: {model} and {config.prefit.target} must both be pointwise or have a pointwise part"
         )
-    records = [record for path in references for record in read_records(path)]
-    if not records:
-        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+    records, symbols = _sample(references)
     x, weights = _points(records)
     error = fit(part, target, x, weights, config.prefit.steps, config.prefit.points, seed)
     metadata = {
@@ -59,10 +59,29 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
         "seed": seed,
         "prefit": config.prefit.model_dump(mode="json"),
         "prefit_rms_hartree_per_electron": error,
-        "elements": elements(records),
+        "elements": symbols,
         "provenance": provenance.collect() | training_origin(config, references),
     }
     files.save(functional, out, metadata)
+
+
+def _sample(references: list[Path]) -> tuple[list[ReferenceRecord], list[str]]:
+    """At most `MOST_MOLECULES` of all molecules, evenly chosen, and the elements of all.
+
+    Raises:
+        UserError: there are none.
+    """
+    total = sum(len(info["molecules"]) - len(info["failed"]) for info in map(read_info, references))
+    if not total:
+        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+    stride, number, chosen, symbols = -(-total // MOST_MOLECULES), 0, [], set()
+    for path in references:
+        for record in read_records(path):  # a file at a time: all of them may be more than memory holds
+            if number % stride == 0:
+                chosen.append(record)
+            symbols.update(elements([record]))
+            number += 1
+    return chosen, sorted(symbols, key=SYMBOLS.index)
 
 
 def _points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tensor, Tensor]:

@@ -107,9 +107,9 @@ def plan(config: Config, sizes: Sizes) -> list[Row]:
     }
     rows = []
     for rule, (chunks, jobs) in work.items():
-        cache_gb = config.training.cache_gb if rule == "train" else 0.0
+        training = config.training if rule == "train" else None
         largest = [max((n for chunk in chunks for n in sizes[chunk]), default=1)]
-        rows.append(_row(rule, jobs, memory(rule, largest, config.reference.basis, cache_gb)))
+        rows.append(_row(rule, jobs, memory(rule, largest, config.reference.basis, training)))
     return [row for row in rows if row.jobs]
 
 
@@ -196,11 +196,11 @@ def _stored_kb(config: Config, n_heavy: int, split: str) -> float:
     settings = config.derivatives
     pairs = 0.16 * basis_functions(n_heavy) ** 2 * basis_factor(config.reference.basis) ** 0.35
     dense = pairs <= settings.max_dense_pairs
-    numbers = 2 * settings.n_states * pairs + (pairs if dense else 0)  # amplitudes, all energies
+    stored = 8 * settings.n_states * pairs + (8 * pairs if dense else 0)  # amplitudes in float32, all energies
     if split != "test":
-        # two triangles in float32, or probes and products
-        numbers += pairs**2 / 2 if dense else 2 * settings.n_probes * pairs
-    return 8 * numbers / 1000
+        # two triangles in float32, or probes in float16 and their products in float32
+        stored += 4 * pairs**2 if dense else 6 * settings.n_probes * pairs
+    return stored / 1000
 
 
 def _prefit(config: Config) -> Cost:
@@ -223,7 +223,7 @@ def _training(config: Config, functional: str, sizes: Sizes) -> Cost:
 
     in_cache = factor**MATRIX_POWER * sum(cost("train-cache", n).kilobytes for n in train + validation)
     cached = min(1.0, 1e6 * settings.cache_gb / in_cache)
-    steps, validations = settings.steps, -(-settings.steps // settings.validate_every)
+    steps, validations = settings.steps * settings.batch, -(-settings.steps // settings.validate_every)
     visits = [
         (steps, train, f"train-{loss}"),
         (validations * len(validation), validation, "train-validation"),

@@ -11,9 +11,10 @@ import torch
 
 from dixc import provenance
 from dixc.functionals import files
-from dixc.records import elements, training_origin
+from dixc.records import training_origin
 from dixc.store import require_writable, write_csv
-from dixc.training.data import load_molecules
+from dixc.training import parallel
+from dixc.training.chunks import ChunkedMolecules
 from dixc.training.device import chosen_device
 from dixc.training.loop import Trainer
 
@@ -37,15 +38,37 @@ def run(
     """Train from a pre-fitted model file; writes the trained model and its log, both atomically.
 
     The checkpoint's name carries a hash of everything that defines the run, so that a changed setting never resumes
-    stale weights.
+    stale weights. With `training.processes` above one, so many processes do this together.
     """
-    settings = config.training
     for path in (out, log):
         require_writable(path)
-    device = chosen_device(settings.device)
+    inputs = (start, train_references, train_derivatives, validation_references)
+    work = (
+        partial(parallel.launch, _train, config.training.processes)
+        if config.training.processes > 1
+        else _train
+    )
+    work(config, model, loss, seed, *inputs, out, log, checkpoints)
+
+
+def _train(
+    config: Config,
+    model: str,
+    loss: str,
+    seed: int,
+    start: Path,
+    train_references: list[Path],
+    train_derivatives: list[Path],
+    validation_references: list[Path],
+    out: Path,
+    log: Path,
+    checkpoints: Path,
+) -> None:
+    settings = config.training
+    device = chosen_device(settings.device, parallel.Team().rank)
     functional = files.load(start, config.classes()).to(device)
     load = partial(
-        load_molecules,
+        ChunkedMolecules,
         grid_level=settings.grid_level,
         hessian_grid_level=settings.hessian.grid_level,
         xctype=functional.xctype,
@@ -61,9 +84,11 @@ def run(
     checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
     trainer.run()
+    if trainer.team.rank > 0:
+        return
     made_by = provenance.collect() | training_origin(config, train_references)
     metadata = {
-        "elements": elements(entry.record for entry in train.values()),
+        "elements": train.elements,
         "model": model,
         "loss": loss,
         "seed": seed,

@@ -1,4 +1,4 @@
-"""What training needs of a molecule, built once from reference records and kept while memory lasts.
+"""What training needs of a molecule, built once from its reference record and kept while memory lasts.
 
 Cheap to recompute (integrals, orbitals on grids) is recomputed from the record when a molecule comes back after it was
 dropped; the model's last SCF orbitals are kept for good, they are what makes the next SCF short.
@@ -7,8 +7,8 @@ dropped; the model's last SCF orbitals are kept for good, they are what makes th
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import scipy.linalg
@@ -16,14 +16,12 @@ import torch
 from numpy.typing import NDArray
 from pyscf.scf import hf
 
-from dixc.errors import UserError
 from dixc.excitations import fitted_coulomb, kernel_matrix
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid, OrbitalValues
-from dixc.records import ReferenceRecord, read_records
+from dixc.records import ReferenceRecord
 from dixc.stages.derivatives import unpack
-from dixc.store import decoding, open_chunk, require_made_from
 from dixc.xc import XCExpansion, density_kernel
 
 NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
@@ -230,58 +228,23 @@ class MoleculeCache:
     """Hands out molecules and drops the least recently used ones when together they exceed a limit.
 
     Args:
-        molecules: by name.
+        molecules: by name; one that is dropped is asked for again there.
         cache_gb: limit in GB; the molecule in use is always kept.
     """
 
-    def __init__(self, molecules: dict[str, TrainingMolecule], cache_gb: float):
+    def __init__(self, molecules: Mapping[str, TrainingMolecule], cache_gb: float):
         self.molecules, self.cache_gb = molecules, cache_gb
-        self._in_memory: OrderedDict[str, float] = OrderedDict()
+        self._in_memory: OrderedDict[str, tuple[TrainingMolecule, float]] = OrderedDict()
 
     def get(self, name: str) -> TrainingMolecule:
-        molecule = self.molecules[name]
+        """The molecule of a name."""
         if name not in self._in_memory:
-            self._in_memory[name] = molecule.megabytes()
+            molecule = self.molecules[name]
+            self._in_memory[name] = molecule, molecule.megabytes()
         self._in_memory.move_to_end(name)
-        while sum(self._in_memory.values()) > 1000 * self.cache_gb and len(self._in_memory) > 1:
-            oldest, _ = self._in_memory.popitem(last=False)
-            self.molecules[oldest].drop()
-        return molecule
+        while self._megabytes() > 1000 * self.cache_gb and len(self._in_memory) > 1:
+            self._in_memory.popitem(last=False)[1][0].drop()
+        return self._in_memory[name][0]
 
-
-def load_molecules(
-    references: list[Path],
-    derivatives: list[Path],
-    grid_level: int,
-    hessian_grid_level: int,
-    xctype: str = "MGGA",
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float64,
-) -> dict[str, TrainingMolecule]:
-    """Training molecules by name from reference chunks and, where given, their derivative chunks.
-
-    Raises:
-        UserError: no molecule at all, a molecule without derivatives although derivative chunks are given, or
-            derivatives of other references.
-    """
-    arrays: dict[str, dict[str, NDArray]] = {}
-    for path in derivatives:
-        with open_chunk(path, stage="derivatives") as chunk, decoding(path):
-            require_made_from(chunk, path, reference=references)
-            for group in chunk.values():
-                arrays[str(group.attrs["name"])] = {
-                    k: np.array(group[k]) for k in DERIVATIVE_NAMES if k in group
-                }
-    molecules = {}
-    for path in references:
-        for record in read_records(path):
-            if derivatives and not arrays.get(record.name):
-                raise UserError(
-                    f"{path}: molecule {record.name} has no Hessian in the derivative chunks given"
-                )
-            given = arrays.get(record.name, {})
-            levels = (grid_level, hessian_grid_level)
-            molecules[record.name] = TrainingMolecule(record, given, *levels, xctype, device, dtype)
-    if not molecules:
-        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
-    return molecules
+    def _megabytes(self) -> float:
+        return sum(megabytes for _, megabytes in self._in_memory.values())

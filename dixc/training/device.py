@@ -7,8 +7,12 @@ import torch
 from dixc.errors import UserError
 
 
-def chosen_device(name: str) -> torch.device:
+def chosen_device(name: str, rank: int = 0) -> torch.device:
     """The torch device of a setting "auto" (CUDA if it is there, else the CPU), "cpu", "cuda" or "cuda:<number>".
+
+    Args:
+        name: the setting.
+        rank: of this process among those of a training; "cuda" is the first GPU for the first, and so on in turn.
 
     Raises:
         UserError: there is no such device, or this build of PyTorch cannot use it.
@@ -27,4 +31,4 @@ def chosen_device(name: str) -> torch.device:
         raise UserError(
             f"training.device: {name!r} is not available ({count} CUDA device(s), counted from 0)"
         )
-    return device
+    return torch.device("cuda", rank % count) if device.index is None and rank else device

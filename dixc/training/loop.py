@@ -1,4 +1,4 @@
-"""The optimisation loop: one molecule a step, the same schedule for every loss, resumable at any step.
+"""The optimisation loop: one molecule a step, or a few, the same schedule for every loss, resumable at any step.
 
 All randomness is a function of (seed, epoch or step), so that a resumed run repeats what an uninterrupted one does.
 What is kept at the end are the averaged weights of the best validation. The validation score is the `base` loss
@@ -9,6 +9,9 @@ loss an advantage, and neither E_rho nor a reference derivative enters `base` by
 from __future__ import annotations
 
 import time
+import warnings
+from collections import ChainMap
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +20,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dixc.config.training import Training
-from dixc.errors import UserError
+from dixc.errors import DixcWarning, UserError
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
+from dixc.training.batch import Part, mean_columns, set_mean_gradient, taken_gradient
 from dixc.training.data import MoleculeCache, TrainingMolecule
 from dixc.training.metropolis import Metropolis
+from dixc.training.parallel import Team
 from dixc.training.terms import TERMS_OF_LOSS, TermValue
 
 MAX_BAD_STEPS = 10  # consecutive steps without a usable gradient before training stops
+ORBITALS_GB = (
+    1.0  # where the SCFs of molecules start; beyond it those least recently used start at the reference
+)
 
 
 class Trainer:
@@ -45,16 +53,16 @@ class Trainer:
         loss: str,
         seed: int,
         settings: Training,
-        train: dict[str, TrainingMolecule],
-        validation: dict[str, TrainingMolecule],
+        train: Mapping[str, TrainingMolecule],
+        validation: Mapping[str, TrainingMolecule],
         checkpoint: Path,
     ):
         functional = functional.train().to(torch.float32 if settings.precision == "mixed" else torch.float64)
         self.functional, self.loss, self.seed, self.settings = functional, loss, seed, settings
         self.names = sorted(train)
         self.validation_names = sorted(validation)
-        self.molecules = MoleculeCache(train | validation, settings.cache_gb)
-        self.checkpoint = checkpoint
+        self.molecules = MoleculeCache(ChainMap(validation, train), settings.cache_gb)
+        self.checkpoint, self.team = checkpoint, Team()
         self.average = AveragedModel(functional, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.optimizer = torch.optim.Adam(functional.parameters(), lr=settings.learning_rate)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -77,8 +85,9 @@ class Trainer:
         settings, last = self.settings, time.perf_counter()
         cpu_start = time.process_time() - (self.rows[-1].get("cpu_s", 0.0) if self.rows else 0.0)
         bar = tqdm(
-            total=settings.steps, initial=self.step, desc=f"train {self.loss}", unit="step", disable=None
-        )
+            total=settings.steps, initial=self.step, desc=f"train {self.loss}", unit="step",
+            disable=None if self.team.rank == 0 else True,
+        )  # fmt: skip
         while self.step < settings.steps:
             row = self.train_step()
             if self.step % settings.validate_every == 0 or self.step == settings.steps:
@@ -87,7 +96,7 @@ class Trainer:
             self.wall_s, last = self.wall_s + now - last, now
             spent = {"wall_s": self.wall_s, "cpu_s": time.process_time() - cpu_start}
             self.rows.append({"step": self.step} | spent | row)
-            if self.step % settings.checkpoint_every == 0:
+            if self.step % settings.checkpoint_every == 0 and self.team.rank == 0:
                 checkpoints.save(self)
             bar.update()
             bar.set_postfix_str(
@@ -97,32 +106,56 @@ class Trainer:
         if self.metropolis:
             undone = sum(row["undone"] for row in self.rows)
             tqdm.write(f"train {self.loss}: {undone} of {settings.steps} steps undone (training.metropolis)")
+        if not np.isfinite(self.best_score):
+            what = f"training {self.loss} (seed {self.seed}): no validation had a converged SCF for all its molecules"
+            warnings.warn(f"{what}; the weights of the first are kept", DixcWarning, stacklevel=2)
         self.functional.load_state_dict(self.best_state)
         self.functional.double().eval()
 
     def train_step(self) -> dict:
-        """One optimizer step on one molecule; returns the columns of the training log."""
-        molecule = self.molecules.get(self._name_of_step())
-        self.optimizer.zero_grad(set_to_none=True)
-        values, converged, builds = self._loss_and_gradient(molecule)
+        """One optimizer step on the next molecules; returns the columns of the training log."""
+        parts = self.team.map(self._part, self._names_of_step())
+        if self.settings.batch > 1:
+            set_mean_gradient(self.functional, parts)
         norm = torch.nn.utils.clip_grad_norm_(self.functional.parameters(), self.settings.gradient_clip)
-        usable = bool(torch.isfinite(norm)) and converged
-        row = self._columns(values) | {
-            "scf_builds": builds,
-            "molecule": molecule.record.name,
+        usable = bool(torch.isfinite(norm)) and any(part.usable for part in parts)
+        names = [part.name for part in parts]
+        row = mean_columns(parts) | {
+            "scf_builds": sum(part.builds for part in parts),
+            "molecule": " ".join(names),
             "learning_rate": self.schedule.get_last_lr()[0],
             "grad_norm": float(norm),
             "skipped": int(not usable),
         }
-        return row | self._update(usable, molecule.record.name, row["loss"])
+        for part in parts:
+            self._keep_orbitals(part.name, part.orbitals if part.usable else None)
+        return row | self._update(usable, names, row["loss"])
 
-    def _update(self, usable: bool, name: str, loss: float) -> dict[str, float]:
+    def _part(self, visit: tuple[int, str]) -> Part:
+        """What a molecule adds to the step; alone in it, it leaves its gradient in `.grad`."""
+        number, name = visit
+        self.optimizer.zero_grad(set_to_none=True)
+        values, point = self._loss_and_gradient(self.molecules.get(name), number)
+        gradient = taken_gradient(self.functional) if self.settings.batch > 1 else None
+        orbitals = (point.orbo, point.orbv)
+        return Part(name, self._columns(values), point.converged, point.builds, orbitals, gradient)
+
+    def _keep_orbitals(self, name: str, orbitals: tuple[np.ndarray, np.ndarray] | None) -> None:
+        """Remember where a molecule's next SCF starts, or forget it; the oldest go where memory ends."""
+        self.orbitals.pop(name, None)
+        if orbitals is not None:
+            self.orbitals[name] = orbitals
+        while sum(part.nbytes for pair in self.orbitals.values() for part in pair) > 1e9 * ORBITALS_GB:
+            self.orbitals.pop(next(iter(self.orbitals)))
+
+    def _update(self, usable: bool, names: list[str], loss: float) -> dict[str, float]:
         """Step the optimizer unless the SCF or the gradient was no good, or the step before is undone.
 
         Returns:
             Columns of the accept-or-undo rule, if there is one.
         """
         accepted, columns = True, {}
+        name = " ".join(names)
         self._count(usable, name)
         if self.metropolis:
             accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
@@ -133,7 +166,8 @@ class Trainer:
             if self.metropolis:
                 self.metropolis.stepped()
         else:
-            self.orbitals.pop(name, None)
+            for molecule in names:
+                self.orbitals.pop(molecule, None)
             self.optimizer._opt_called = True  # the schedule goes on although no step was taken
         self.schedule.step()
         self.step += 1
@@ -155,27 +189,34 @@ class Trainer:
                 "lower training.learning_rate"
             )
 
-    def _name_of_step(self) -> str:
-        epoch, position = divmod(self.step, len(self.names))
-        return self.names[np.random.default_rng([self.seed, epoch]).permutation(len(self.names))[position]]
+    def _names_of_step(self) -> list[tuple[int, str]]:
+        """Number of the visit and name of each molecule of the step: a shuffled epoch after another."""
+        first, count = self.step * self.settings.batch, len(self.names)
+        visits = []
+        for number in range(first, first + self.settings.batch):
+            epoch, position = divmod(number, count)
+            order = np.random.default_rng([self.seed, epoch]).permutation(count)
+            visits.append((number, self.names[order[position]]))
+        return visits
 
-    def _loss_and_gradient(self, molecule: TrainingMolecule) -> tuple[list[TermValue], bool, int]:
-        """Values of all terms of this loss; the parameter gradient is accumulated in `.grad`."""
+    def _loss_and_gradient(
+        self, molecule: TrainingMolecule, visit: int
+    ) -> tuple[list[TermValue], model_scf.SCFPoint]:
+        """Values of all terms of this loss and the SCF; the parameter gradient is accumulated in `.grad`."""
         settings, active = self.settings, TERMS_OF_LOSS[self.loss]
         name = molecule.record.name
         point = model_scf.solve(
             molecule, self.functional, self.orbitals.get(name), settings.density.scf_conv_tol_grad
         )
         if not point.converged:
-            return [], False, point.builds
-        self.orbitals[name] = (point.orbo, point.orbv)
+            return [], point
         values = terms.energy_and_density(molecule, self.functional, point, settings)
         if "gradient" in active:
             values.append(terms.gradient(molecule, self.functional, settings))
         if "hessian" in active:
-            rng = np.random.default_rng([self.seed, self.step, 1])
+            rng = np.random.default_rng([self.seed, visit, 1])
             values.append(terms.hessian(molecule, self.functional, settings, rng))
-        return values, True, point.builds
+        return values, point
 
     def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:
         columns = {}
@@ -189,20 +230,11 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Validation columns with the averaged weights; remembers the best ones."""
         functional = self.average.module.eval()
-        collected, errors, electrons, n_failed = [], [], [], 0
-        for name in self.validation_names:
-            molecule = self.molecules.get(name)
-            tolerance = self.settings.density.scf_conv_tol_grad
-            point = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
-            if point.converged:
-                self.orbitals[name] = (point.orbo, point.orbv)
-            else:
-                n_failed += 1
-                self.orbitals.pop(name, None)
-            values = terms.energy_and_density(molecule, functional, point, self.settings, backward=False)
-            collected.append(self._columns(values, "validation_"))
-            errors.append(1000 * (point.energy - molecule.record.e_tot))
-            electrons.append(molecule.record.n_electrons)
+        parts = self.team.map(self._validated, self.validation_names)
+        for (_, _, _, orbitals), name in zip(parts, self.validation_names, strict=True):
+            self._keep_orbitals(name, orbitals)
+        collected, errors, electrons, kept = zip(*parts, strict=True)
+        n_failed = sum(orbitals is None for orbitals in kept)
         means = {key: float(np.mean([c[key] for c in collected])) for key in collected[0]}
         means["validation_score"] = self._score(np.array(errors), np.array(electrons), means)
         score = means["validation_score"] if n_failed == 0 else np.inf
@@ -210,6 +242,16 @@ class Trainer:
             self.best_score = score
             self.best_state = {k: v.detach().clone() for k, v in functional.state_dict().items()}
         return means | {"validation_failed": n_failed}
+
+    def _validated(self, name: str) -> tuple[dict[str, float], float, int, tuple | None]:
+        """A validation molecule's columns, energy error (mEh), electrons, and orbitals (None: SCF not converged)."""
+        functional, molecule = self.average.module, self.molecules.get(name)
+        tolerance = self.settings.density.scf_conv_tol_grad
+        point = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
+        values = terms.energy_and_density(molecule, functional, point, self.settings, backward=False)
+        error = 1000 * (point.energy - molecule.record.e_tot)
+        orbitals = (point.orbo, point.orbv) if point.converged else None
+        return self._columns(values, "validation_"), error, molecule.record.n_electrons, orbitals
 
     def _score(self, errors: np.ndarray, electrons: np.ndarray, means: dict[str, float]) -> float:
         """The `base` loss after one energy per electron is fitted to the validation errors (mEh).

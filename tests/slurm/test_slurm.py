@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from miniature import MINIATURE, prepare, snakemake
+from recovery import recovery
 
 pytestmark = [
     pytest.mark.slurm,
@@ -130,7 +131,8 @@ def test_a_cancelled_job_is_run_again(tmp_path, expected):
     wait_for((tmp_path / "once").exists)
     job = wait_for(lambda: run.calls("reference"))[0]
     subprocess.run(["scancel", str(job)], check=True)
-    run.finish()
+    with recovery("SLURM job cancelled"):
+        run.finish()
     assert len(run.calls("reference")) == 4, "three files, one of them twice"
     pd.testing.assert_frame_equal(run.table(), expected)
 
@@ -138,7 +140,9 @@ def test_a_cancelled_job_is_run_again(tmp_path, expected):
 def test_a_job_over_its_time_is_run_again_with_more(tmp_path, expected):
     run = Run(tmp_path, FIRST.format(folder=tmp_path) + "sleep 600")
     run.start("--set-resources", "reference:runtime=1")
-    run.finish()
+    wait_for((tmp_path / "once").exists)
+    with recovery("SLURM time limit (of a minute)"):
+        run.finish()
     assert len(run.calls("reference")) == 4
     pd.testing.assert_frame_equal(run.table(), expected)
 
@@ -148,7 +152,9 @@ def test_a_job_over_its_memory_is_run_again_with_more(tmp_path, expected):
     (tmp_path / "eat.py").write_text("import time\nx = bytearray(b'1') * 1_300_000_000\ntime.sleep(9)\n")
     run = Run(tmp_path, f'[ "$1" = reference ] && {{ {sys.executable} {tmp_path}/eat.py || exit 1; }}')
     run.start()
-    run.finish()
+    wait_for(lambda: run.calls("reference"))
+    with recovery("SLURM memory limit"):
+        run.finish()
     assert len(run.calls("reference")) == 6, "each of three files twice"
     pd.testing.assert_frame_equal(run.table(), expected)
 
@@ -170,8 +176,9 @@ def test_killed_snakemake_loses_no_finished_file(tmp_path, expected):
     assert snakemake(tmp_path, "--configfile", "mini.yaml", "--unlock").returncode == 0
     (tmp_path / "go").touch()
     before = run.calls("reference")
-    run.start()
-    run.finish()
+    with recovery("snakemake killed, jobs on SLURM"):
+        run.start()
+        run.finish()
     assert kept == {p: p.stat().st_mtime_ns for p in kept}
     assert run.calls("reference") == before
     pd.testing.assert_frame_equal(run.table(), expected)

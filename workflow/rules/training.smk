@@ -44,9 +44,9 @@ rule train:
     priority: longest_first
     conda:
         "../../envs/dixc.yaml"
-    threads: 1
+    threads: CONFIG.training.processes
     resources:
-        mem_mb=scaled(memory("train", cache_gb=CONFIG.training.cache_gb)),
+        mem_mb=scaled(memory("train", training=CONFIG.training)),
         runtime=scaled(1440),
     params:
         config=result("config.yaml"),

@@ -1,0 +1,68 @@
+"""What one molecule adds to a step, and the step's gradient as the mean over its molecules."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class Part(NamedTuple):
+    """A molecule's part of a step.
+
+    Attributes:
+        name: of the molecule.
+        columns: of the training log.
+        converged: whether the model's SCF was.
+        builds: evaluations of the functional in it.
+        orbitals: where its next SCF starts; None for at the reference.
+        gradient: parameter gradient (n_parameters,); None if it is left in `.grad`.
+    """
+
+    name: str
+    columns: dict[str, float]
+    converged: bool
+    builds: int
+    orbitals: tuple[NDArray, NDArray] | None
+    gradient: torch.Tensor | None = None
+
+    @property
+    def usable(self) -> bool:
+        """False for an SCF that did not converge, or a gradient that is not finite."""
+        return self.converged and (self.gradient is None or bool(torch.isfinite(self.gradient).all()))
+
+
+def taken_gradient(functional: torch.nn.Module) -> torch.Tensor:
+    """The parameter gradient as one vector in main memory, (n_parameters,); it is removed from the parameters."""
+    parts = []
+    for parameter in functional.parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parts.append(gradient.detach().flatten())
+        parameter.grad = None
+    return torch.cat(parts).cpu()
+
+
+def set_mean_gradient(functional: torch.nn.Module, parts: list[Part]) -> None:
+    """Puts the mean gradient of the usable parts into `.grad`, summed in their order; none if there is no such part."""
+    gradients = [part.gradient for part in parts if part.usable]
+    if not gradients:
+        return
+    total = gradients[0].clone()
+    for gradient in gradients[1:]:
+        total += gradient
+    total /= len(gradients)
+    place = 0
+    for parameter in functional.parameters():
+        size = parameter.numel()
+        parameter.grad = total[place : place + size].view_as(parameter).clone().to(parameter.device)
+        place += size
+
+
+def mean_columns(parts: list[Part]) -> dict[str, float]:
+    """Columns of the training log: means over the usable parts; those of the first if there is one part."""
+    if len(parts) == 1:
+        return parts[0].columns
+    chosen = [part.columns for part in parts if part.usable] or [parts[0].columns]
+    return {key: float(np.mean([columns[key] for columns in chosen])) for key in chosen[0]}
