@@ -39,7 +39,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="water and one or two functionals only")
     parser.add_argument("--run", type=Path, default=ROOT / "results/default", help="folder of a finished run")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder for performance.md")
-    parser.add_argument("--work", type=Path, help="folder that keeps references between calls")
+    parser.add_argument(
+        "--work", type=Path, help="folder that keeps references between calls of the same version"
+    )
     return parser.parse_args(given)
 
 
@@ -71,7 +73,9 @@ def main(given: list[str] | None = None) -> None:
         for section in asked.only:
             print(f"{section} ...", file=sys.stderr, flush=True)
             rows = measure(section, options, work, asked.run)
-            if rows:
+            if not rows:
+                print(f"{section}: nothing found in {asked.run}", file=sys.stderr)
+            else:
                 page.keep(asked.out, section, rows, machine.description(asked.threads) | machine.limits())
     page.write(asked.out)
 
