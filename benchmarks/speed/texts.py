@@ -16,10 +16,11 @@ XC alone, grid level 1, def2-SVP, without Coulomb. *potential*: XC energy and ma
 product*: the kernel at a new density and one product. *product of k*: products in k directions with a kernel
 that is there. PySCF evaluates atomic orbitals (AO) on the grid in every call, dixc keeps them; both are timed
 the other way too. dixc's products are those that its solvers use, on occupied orbitals; *whole matrices* are
-what PySCF's own programs get from `gen_response`. Ratios are to PySCF's r2SCAN as PySCF does it by default
-(Skala's to PySCF's same functional). GFLOP are torch's matrix products as counted from shapes, *of peak* the
-share of the time that they would take at the measured rate of matrix products, *of copy* the share that reading
-and writing all operands would take at the measured rate of a copy, were there no caches.""",
+what PySCF's own programs get from `gen_response`; *of libxc*: libxc's functional in dixc's integration. Ratios
+are to PySCF's r2SCAN as PySCF does it by default (Skala's to PySCF's same functional). GFLOP are torch's matrix
+products as counted from shapes, *of peak* the share of the time that they would take at the measured rate of
+matrix products, *of copy* the share that reading and writing all operands would take at the measured rate of a
+copy, were there no caches.""",
     ),
     "tddft": (
         "Excitation energies",

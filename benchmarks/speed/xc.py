@@ -24,6 +24,7 @@ from benchmarks.speed.molecules import GRID_LEVEL, Case, case
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.functionals import registry
 from dixc.grassmann import Response, split_orbitals
+from dixc.pyscf.numint import GridNumInt
 from dixc.response import expansion_response, xc_response
 
 MOLECULES = ("CH3OH", "furan", "benzene", "C6H7NO2")
@@ -56,7 +57,7 @@ class System:
         mf: PySCF's RKS with r2SCAN.
         dm: density matrix with the orbitals that PySCF attaches; `plain_dm` without.
         left: (8, nao, nocc); the changes are left orbo^T + orbo left^T.
-        grid: dixc's grid with kept AO values, shared by its functionals.
+        numint: dixc's integration of libxc functionals, with AO values that all of dixc shares.
     """
 
     def __init__(self, molecule: Case):
@@ -73,7 +74,8 @@ class System:
         self.left = self.orbv @ kappa / np.sqrt(kappa[0].size)
         half = self.left @ self.orbo.T
         self.changes = half + half.transpose(0, 2, 1)
-        self.grid = None
+        self.numint = GridNumInt()
+        self.numint.ao_grid(self.mol, self.mf.grids, "MGGA")
 
     @property
     def shape(self) -> dict[str, int]:
@@ -149,6 +151,7 @@ def potential_sides(system: System, options: Options):
         found.add(partial(mean_field(system, name)._numint.nr_rks, mol, grids, "", system.dm), "dixc", name)
     side = partial(mean_field(system, "r2scan", keep=False)._numint.nr_rks, mol, grids, "", system.dm)
     found.add(side, "dixc", "r2scan", "AO not kept")
+    found.add(partial(system.numint.nr_rks, mol, grids, "r2scan", system.dm), "dixc", "r2scan", "of libxc")
     kept = mean_field(system, "r2scan")._numint
     found.add(partial(kept.nr_rks, mol, grids, "", system.plain_dm), "dixc", "r2scan", "from matrix")
     return found.both()
@@ -160,8 +163,8 @@ def mean_field(system: System, name: str, keep: bool = True):
     mf.grids, mf.mo_coeff, mf.mo_occ = system.mf.grids, system.mf.mo_coeff, system.mf.mo_occ
     if not keep:
         mf._numint.max_cache_mb = 0.0
-    elif mf.functional.xctype == "MGGA":  # one set of kept AO values is enough
-        mf._numint._grid = system.grid = system.grid or mf._numint.ao_grid(system.mol, mf.grids)
+    else:
+        mf._numint.share(system.numint)
     return mf
 
 

@@ -196,11 +196,11 @@ def _stored_kb(config: Config, n_heavy: int, split: str) -> float:
     settings = config.derivatives
     pairs = 0.16 * basis_functions(n_heavy) ** 2 * basis_factor(config.reference.basis) ** 0.35
     dense = pairs <= settings.max_dense_pairs
-    numbers = 2 * settings.n_states * pairs + (pairs if dense else 0)  # amplitudes, all energies
+    stored = 4 * 2 * settings.n_states * pairs + (8 * pairs if dense else 0)  # amplitudes, all energies
     if split != "test":
-        # two triangles in float32, or probes and products
-        numbers += pairs**2 / 2 if dense else 2 * settings.n_probes * pairs
-    return 8 * numbers / 1000
+        # two triangles in float32, or probes in half and their products in single precision
+        stored += 4 * pairs**2 if dense else (2 + 4) * settings.n_probes * pairs
+    return stored / 1000
 
 
 def _prefit(config: Config) -> Cost:
