@@ -45,7 +45,7 @@ def write(out: Path) -> None:
         title, text = TEXTS[section]
         on = [conditions(section, facts[section])] if section in TIMED else []
         parts.append("\n\n".join([f"## {title}", text, *on, SECTIONS[section](table)]))
-    put(out / "performance.md", "\n".join(part.rstrip("\n") + "\n" for part in parts))
+    put(out / "performance.md", "\n".join(part.rstrip("\n") + "\n" for part in parts if part))
 
 
 def conditions(section: str, facts: dict) -> str:

@@ -93,10 +93,11 @@ def measure(options: Options) -> list[dict]:
     for label in ("H2O",) if options.quick else MOLECULES:
         molecule = case(label)
         system = System(molecule)
-        comparisons = [("potential", potential_sides(system, options))]
-        comparisons.append(("kernel and product", setup_sides(system, options)))
-        comparisons += [(f"product of {k}", product_sides(system, k, options)) for k in DIRECTIONS]
-        for quantity, (sides, entries) in comparisons:
+        comparisons = {"potential": potential_sides, "kernel and product": setup_sides}
+        comparisons |= {f"product of {k}": partial(product_sides, count=k) for k in DIRECTIONS}
+        for quantity, make in comparisons.items():
+            # made one at a time: the kernels of graph functionals are large
+            sides, entries = make(system, options)
             taken = interleave(sides, options)
             for name, entry in entries.items():
                 if entry.program == "dixc":
@@ -186,7 +187,7 @@ def _skala_potential(integrator, mol, grids, dm) -> None:
     integrator(mol, grids, dm.clone())
 
 
-def product_sides(system: System, count: int, options: Options):
+def product_sides(system: System, options: Options, count: int):
     """XC part of Hessian products in `count` directions, the kernel being there."""
     found = Sides(TARGETS["product"])
     mol, grids, changes = system.mol, system.mf.grids, system.changes[:count]
