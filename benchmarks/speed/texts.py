@@ -4,8 +4,8 @@ HEAD = """# Performance
 
 Written by `python -m benchmarks.speed`; `--help` lists its options, the tables it made are in `performance/`.
 Both sides of a comparison run in turn (A, B, A, B, ...) in one call on one machine with the same number of
-threads; times are medians over rounds with the extremes in brackets, a ratio is the median of the ratios within
-a round. Below 1 dixc is faster.
+threads, each after a call of its own that does not count; times are medians over rounds with the extremes in
+brackets, a ratio is the median of the ratios within a round. Below 1 dixc is faster.
 """
 
 TEXTS: dict[str, tuple[str, str]] = {
