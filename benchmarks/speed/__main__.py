@@ -1,7 +1,7 @@
 """Speed of dixc beside PySCF and Skala, measured in turn on this machine.
 
     python -m benchmarks.speed                                   # everything; an hour or more
-    python -m benchmarks.speed --only xc training --threads 1
+    python -m benchmarks.speed --only xc,training --threads 1
     python -m benchmarks.speed --only run --run results/default  # a finished run, by rule
     python -m benchmarks.speed --quick --out /tmp/speed          # water only, to try the command
 
@@ -21,6 +21,19 @@ SECTIONS = ("xc", "tddft", "training", "storage", "profile", "run")
 ROOT = Path(__file__).parents[2]
 
 
+def sections(text: str) -> list[str]:
+    """Names of sections, separated by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such section.
+    """
+    names = text.split(",")
+    for name in names:
+        if name not in SECTIONS:
+            raise argparse.ArgumentTypeError(f"no section {name!r}; there are {', '.join(SECTIONS)}")
+    return names
+
+
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -29,7 +42,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
-        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure"
+        "--only", type=sections, default=list(SECTIONS), help=f"sections to measure: {','.join(SECTIONS)}"
     )
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
     parser.add_argument(

@@ -29,7 +29,8 @@ Five singlets of the full Casida problem, grid level 1, def2-SVP, on the same or
 both sides converge residuals to 1e-5, PySCF's default. A process a call; *MB added* is what the task itself
 adds to the peak. Differences are to PySCF's energies (A + B and A - B: the largest element's). The target is
 for what the workflow would choose at that size: dense up to `derivatives.max_dense_pairs` pairs. With xcdiff
-PySCF's solver runs on dixc's products. *dixc alone*: where iteration gets faster than the dense problem.""",
+PySCF's solver runs on dixc's products. *dixc alone*:
+where iteration gets faster than the dense problem. PySCF's `get_ab` would need some 20 GB at 9 heavy atoms.""",
     ),
     "training": (
         "Training",
