@@ -1,7 +1,7 @@
 """Speed of dixc beside PySCF and Skala, measured in turn on this machine.
 
     python -m benchmarks.speed                                   # everything; an hour or more
-    python -m benchmarks.speed --only xc training --threads 1
+    python -m benchmarks.speed --only xc,training --threads 1
     python -m benchmarks.speed --only run --run results/default  # a finished run, by rule
     python -m benchmarks.speed --quick --out /tmp/speed          # water only, to try the command
 
@@ -21,6 +21,19 @@ SECTIONS = ("xc", "tddft", "training", "storage", "profile", "run")
 ROOT = Path(__file__).parents[2]
 
 
+def sections(text: str) -> list[str]:
+    """Names of sections, separated by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such section.
+    """
+    names = text.split(",")
+    for name in names:
+        if name not in SECTIONS:
+            raise argparse.ArgumentTypeError(f"no section {name!r}; there are {', '.join(SECTIONS)}")
+    return names
+
+
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -29,7 +42,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
-        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure"
+        "--only", type=sections, default=list(SECTIONS), help=f"sections to measure: {','.join(SECTIONS)}"
     )
     parser.add_argument("--repeats", type=int, default=5, help="rounds of each comparison")
     parser.add_argument(
@@ -39,7 +52,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="water and one or two functionals only")
     parser.add_argument("--run", type=Path, default=ROOT / "results/default", help="folder of a finished run")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder for performance.md")
-    parser.add_argument("--work", type=Path, help="folder that keeps references between calls")
+    parser.add_argument(
+        "--work", type=Path, help="folder that keeps references between calls of the same version"
+    )
     return parser.parse_args(given)
 
 
@@ -71,7 +86,9 @@ def main(given: list[str] | None = None) -> None:
         for section in asked.only:
             print(f"{section} ...", file=sys.stderr, flush=True)
             rows = measure(section, options, work, asked.run)
-            if rows:
+            if not rows:
+                print(f"{section}: nothing found in {asked.run}", file=sys.stderr)
+            else:
                 page.keep(asked.out, section, rows, machine.description(asked.threads) | machine.limits())
     page.write(asked.out)
 

@@ -13,6 +13,7 @@ from benchmarks.speed.texts import HEAD, TEXTS
 from dixc.store import atomic_file
 
 FOLDER = "performance"
+TIMED = ("xc", "tddft", "training", "profile")
 
 
 def keep(out: Path, section: str, rows: list[dict], machine_facts: dict) -> None:
@@ -42,10 +43,9 @@ def write(out: Path) -> None:
         parts.append(f"![ratios]({FOLDER}/performance.svg)\n")
     for section, table in tables.items():
         title, text = TEXTS[section]
-        parts.append(
-            f"## {title}\n\n{text}\n\n{conditions(section, facts[section])}\n\n{SECTIONS[section](table)}"
-        )
-    put(out / "performance.md", "\n".join(part.rstrip("\n") + "\n" for part in parts))
+        on = [conditions(section, facts[section])] if section in TIMED else []
+        parts.append("\n\n".join([f"## {title}", text, *on, SECTIONS[section](table)]))
+    put(out / "performance.md", "\n".join(part.rstrip("\n") + "\n" for part in parts if part))
 
 
 def conditions(section: str, facts: dict) -> str:

@@ -66,7 +66,8 @@ def measure(options: Options, folder: Path) -> list[dict]:
             orbitals, sizes = converged_orbitals(molecule, functional, folder)
             system = {"label": label, "functional": functional, "orbitals": orbitals}
             found += [row | sizes for row in excitation_rows(molecule, system, sizes["pairs"], options)]
-            if functional == "b3lyp":
+            # above that size PySCF's intermediates on the grid need some 20 GB
+            if functional == "b3lyp" and sizes["pairs"] <= Derivatives().max_dense_pairs:
                 found += [row | sizes for row in matrix_rows(molecule, system, folder, options)]
     for label in () if options.quick else CROSSOVER:
         molecule, functional = case(label), FUNCTIONALS[0]

@@ -1,6 +1,6 @@
 """Timing of several sides in turn, and the rows that come of it.
 
-All sides do one call in each round, A, B, C, A, B, C, ..., so that whatever else the machine does hits all of them. A
+All sides are timed in each round, A, B, C, A, B, C, ..., so that whatever else the machine does hits all of them. A
 ratio is the median over rounds of the ratio within a round.
 """
 
@@ -56,12 +56,18 @@ def _calls(side: Side) -> int:
 
 
 def interleave(sides: Mapping[str, Side], options: Options) -> dict[str, np.ndarray]:
-    """Seconds a call of each side, (rounds,); the first call of each is not counted, unless in a hurry."""
+    """Seconds a call of each side, (rounds,).
+
+    Before each sample the side does a call that does not count: after another side's work memory and caches are in a
+    state that can double the time of a call (seen with PySCF's potential after a training step).
+    """
     begin = time.perf_counter()
     calls = {name: 1 if options.quick else _calls(side) for name, side in sides.items()}
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in rounds(options, begin):
         for name, side in sides.items():
+            if not options.quick:
+                side()
             start = time.perf_counter()
             for _ in range(calls[name]):
                 side()

@@ -24,6 +24,7 @@ from benchmarks.speed.molecules import GRID_LEVEL, Case, case
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.functionals import registry
 from dixc.grassmann import Response, split_orbitals
+from dixc.pyscf.numint import GridNumInt
 from dixc.response import expansion_response, xc_response
 
 MOLECULES = ("CH3OH", "furan", "benzene", "C6H7NO2")
@@ -56,7 +57,7 @@ class System:
         mf: PySCF's RKS with r2SCAN.
         dm: density matrix with the orbitals that PySCF attaches; `plain_dm` without.
         left: (8, nao, nocc); the changes are left orbo^T + orbo left^T.
-        grid: dixc's grid with kept AO values, shared by its functionals.
+        numint: dixc's integration of libxc functionals, with AO values that all of dixc shares.
     """
 
     def __init__(self, molecule: Case):
@@ -73,7 +74,8 @@ class System:
         self.left = self.orbv @ kappa / np.sqrt(kappa[0].size)
         half = self.left @ self.orbo.T
         self.changes = half + half.transpose(0, 2, 1)
-        self.grid = None
+        self.numint = GridNumInt()
+        self.numint.ao_grid(self.mol, self.mf.grids, "MGGA")
 
     @property
     def shape(self) -> dict[str, int]:
@@ -91,10 +93,11 @@ def measure(options: Options) -> list[dict]:
     for label in ("H2O",) if options.quick else MOLECULES:
         molecule = case(label)
         system = System(molecule)
-        comparisons = [("potential", potential_sides(system, options))]
-        comparisons.append(("kernel and product", setup_sides(system, options)))
-        comparisons += [(f"product of {k}", product_sides(system, k, options)) for k in DIRECTIONS]
-        for quantity, (sides, entries) in comparisons:
+        comparisons = {"potential": potential_sides, "kernel and product": setup_sides}
+        comparisons |= {f"product of {k}": partial(product_sides, count=k) for k in DIRECTIONS}
+        for quantity, make in comparisons.items():
+            # made one at a time: the kernels of graph functionals are large
+            sides, entries = make(system, options)
             taken = interleave(sides, options)
             for name, entry in entries.items():
                 if entry.program == "dixc":
@@ -149,6 +152,7 @@ def potential_sides(system: System, options: Options):
         found.add(partial(mean_field(system, name)._numint.nr_rks, mol, grids, "", system.dm), "dixc", name)
     side = partial(mean_field(system, "r2scan", keep=False)._numint.nr_rks, mol, grids, "", system.dm)
     found.add(side, "dixc", "r2scan", "AO not kept")
+    found.add(partial(system.numint.nr_rks, mol, grids, "r2scan", system.dm), "dixc", "r2scan", "of libxc")
     kept = mean_field(system, "r2scan")._numint
     found.add(partial(kept.nr_rks, mol, grids, "", system.plain_dm), "dixc", "r2scan", "from matrix")
     return found.both()
@@ -160,8 +164,8 @@ def mean_field(system: System, name: str, keep: bool = True):
     mf.grids, mf.mo_coeff, mf.mo_occ = system.mf.grids, system.mf.mo_coeff, system.mf.mo_occ
     if not keep:
         mf._numint.max_cache_mb = 0.0
-    elif mf.functional.xctype == "MGGA":  # one set of kept AO values is enough
-        mf._numint._grid = system.grid = system.grid or mf._numint.ao_grid(system.mol, mf.grids)
+    else:
+        mf._numint.share(system.numint)
     return mf
 
 
@@ -183,7 +187,7 @@ def _skala_potential(integrator, mol, grids, dm) -> None:
     integrator(mol, grids, dm.clone())
 
 
-def product_sides(system: System, count: int, options: Options):
+def product_sides(system: System, options: Options, count: int):
     """XC part of Hessian products in `count` directions, the kernel being there."""
     found = Sides(TARGETS["product"])
     mol, grids, changes = system.mol, system.mf.grids, system.changes[:count]
