@@ -4,8 +4,8 @@ HEAD = """# Performance
 
 Written by `python -m benchmarks.speed`; `--help` lists its options, the tables it made are in `performance/`.
 Both sides of a comparison run in turn (A, B, A, B, ...) in one call on one machine with the same number of
-threads, each after a call of its own that does not count; times are medians over rounds with the extremes in
-brackets, a ratio is the median of the ratios within a round. Below 1 dixc is faster.
+threads, calls of less than 4 s each after one that does not count; times are medians over rounds with the
+extremes in brackets, a ratio is the median of the ratios within a round. Below 1 dixc is faster.
 """
 
 TEXTS: dict[str, tuple[str, str]] = {
@@ -29,8 +29,8 @@ Five singlets of the full Casida problem, grid level 1, def2-SVP, on the same or
 both sides converge residuals to 1e-5, PySCF's default. A process a call; *MB added* is what the task itself
 adds to the peak. Differences are to PySCF's energies (A + B and A - B: the largest element's). The target is
 for what the workflow would choose at that size: dense up to `derivatives.max_dense_pairs` pairs. With xcdiff
-PySCF's solver runs on dixc's products. *dixc alone*:
-where iteration gets faster than the dense problem. PySCF's `get_ab` would need some 20 GB at 9 heavy atoms.""",
+PySCF's solver runs on dixc's products. *dixc alone*: where iteration gets faster than the dense problem.
+PySCF's `get_ab` would need some 20 GB at 9 heavy atoms.""",
     ),
     "training": (
         "Training",

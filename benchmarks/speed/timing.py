@@ -16,6 +16,7 @@ from benchmarks.speed.molecules import Case
 
 Side = Callable[[], object]
 SHORTEST = 0.05  # seconds of a sample; shorter calls are repeated within it
+LONG = 4.0  # seconds of a call that shows nothing of what ran before it
 
 
 @dataclass(frozen=True)
@@ -44,34 +45,35 @@ def rounds(options: Options, begin: float | None = None) -> Iterator[int]:
         yield done
 
 
-def _calls(side: Side) -> int:
-    """How many calls make a sample; after this one or two, everything that is cached is there."""
+def _pattern(side: Side) -> tuple[int, int]:
+    """Calls before a sample and within it; after one or two calls here everything that is cached is there."""
     for _ in range(2):
         start = time.perf_counter()
         side()
         seconds = time.perf_counter() - start
         if seconds > SHORTEST:
             break
-    return max(1, round(SHORTEST / max(seconds, 1e-4)))
+    return int(seconds < LONG), max(1, round(SHORTEST / max(seconds, 1e-4)))
 
 
 def interleave(sides: Mapping[str, Side], options: Options) -> dict[str, np.ndarray]:
     """Seconds a call of each side, (rounds,).
 
-    Before each sample the side does a call that does not count: after another side's work memory and caches are in a
-    state that can double the time of a call (seen with PySCF's potential after a training step).
+    Before each sample the side does a call that does not count, unless it takes long: after another side's work memory
+    and caches are in a state that can double the time of a call (seen with PySCF's potential after a training step).
     """
     begin = time.perf_counter()
-    calls = {name: 1 if options.quick else _calls(side) for name, side in sides.items()}
+    calls = {name: (0, 1) if options.quick else _pattern(side) for name, side in sides.items()}
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in rounds(options, begin):
         for name, side in sides.items():
-            if not options.quick:
+            before, counted = calls[name]
+            for _ in range(before):
                 side()
             start = time.perf_counter()
-            for _ in range(calls[name]):
+            for _ in range(counted):
                 side()
-            taken[name].append((time.perf_counter() - start) / calls[name])
+            taken[name].append((time.perf_counter() - start) / counted)
     return {name: np.array(values) for name, values in taken.items()}
 
 
