@@ -49,6 +49,8 @@ def test_lowest_states(mf, method):
     iterative = solver.solve(4, method, conv_tol=1e-4)
     assert np.abs(dense.energies - expected).max() < 1e-6
     assert np.abs(iterative.energies - expected).max() < 1e-6
+    known = ResponseSolver(mf, n_block=24, matrices=dense_matrices(mf)).solve(4, method, conv_tol=1e-5)
+    assert np.abs(known.energies - expected).max() < 1e-6
     assert iterative.converged.all()
     assert solver.n_products < 80
     # the same states up to sign (state 2 and 3 of ammonia are degenerate: compare the others)
@@ -56,12 +58,6 @@ def test_lowest_states(mf, method):
         overlap = np.vdot(dense.amplitudes[state], iterative.amplitudes[state])
         norm = np.linalg.norm(dense.amplitudes[state]) * np.linalg.norm(iterative.amplitudes[state])
         assert abs(abs(overlap) / norm - 1) < 1e-4
-
-
-def test_all_energies_contain_the_lowest(mf):
-    casida = CasidaMatrix(*dense_matrices(mf))
-    lowest = casida.solve(Window.of(mf).differences.shape, 3, "tddft")
-    assert np.allclose(casida.all_energies()[:3], lowest.energies, atol=1e-10)
 
 
 def test_amplitudes_are_normalised(mf):

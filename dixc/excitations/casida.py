@@ -45,10 +45,6 @@ class CasidaMatrix:
     def _squares(self) -> NDArray:
         return self._root @ self.plus @ self._root
 
-    def all_energies(self) -> NDArray:
-        """Every excitation energy of the full problem, ascending, hartree."""
-        return np.sqrt(self._stable(scipy.linalg.eigvalsh(self._squares)))
-
     def solve(self, shape: tuple[int, int], n_states: int, method: str) -> Excitations:
         """Lowest singlets for kappa of this shape; method "tddft" (full Casida) or "tda"."""
         n_states = min(n_states, len(self.plus))

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from dixc.errors import UserError
-from dixc.excitations.casida import Excitations
+from dixc.excitations.casida import CasidaMatrix, Excitations
 from dixc.excitations.matrices import (
     Window,
     exchange_fraction,
@@ -36,6 +36,7 @@ class ResponseSolver:
     Args:
         mf: converged PySCF RHF/RKS or dixc RKS, canonical orbitals.
         n_block: size of the exact block, about.
+        matrices: A + B and A - B over all pairs, if they are there: then products cost nothing to speak of.
         dtype: of the products' work on the grid where the functional is pointwise; see `xc_kernel`.
 
     Attributes:
@@ -47,26 +48,34 @@ class ResponseSolver:
         n_products: products with A + B (or A) so far.
     """
 
-    def __init__(self, mf, n_block: int = 200, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        mf,
+        n_block: int = 200,
+        matrices: tuple[NDArray, NDArray] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
         self.mf, self.window = mf, Window.of(mf)
         self.differences = self.window.differences
         if self.differences.min() <= 0:
             raise UserError("TDDFT: an occupied orbital lies above a virtual one")
         self.n_products, self.tried = 0, []
-        self.hybrid = exchange_fraction(mf)
+        self.hybrid, self._matrices = exchange_fraction(mf), matrices
+        nvir, nocc = self.differences.shape
+        n_occ = min(nocc, max(2, round(np.sqrt(n_block / 2))))
+        n_vir = min(nvir, max(1, n_block // n_occ))
+        self.block = np.arange(nvir * nocc).reshape(nvir, nocc)[:n_vir, nocc - n_occ :].ravel()
+        if matrices is not None:
+            self.low_plus, self.low_minus = (m[np.ix_(self.block, self.block)] for m in matrices)
+            return
         self._kernel = xc_kernel(mf, dtype=dtype) if is_pointwise(mf) else None
         exact = is_pointwise(mf) and self.hybrid and getattr(mf, "with_df", None) is None
         small = self.differences.size <= MAX_INTEGRAL_PAIRS
         self._integrals = integral_matrices(mf, self.window) if exact and small else None
         self._response = self._orbital_response()
-        self._low_energy_block(n_block)
+        self._low_energy_block(Window.of(mf, n_occ, n_vir))
 
-    def _low_energy_block(self, n_block: int) -> None:
-        nvir, nocc = self.differences.shape
-        n_occ = min(nocc, max(2, round(np.sqrt(n_block / 2))))
-        n_vir = min(nvir, max(1, n_block // n_occ))
-        low = Window.of(self.mf, n_occ, n_vir)
-        self.block = np.arange(nvir * nocc).reshape(nvir, nocc)[:n_vir, nocc - n_occ :].ravel()
+    def _low_energy_block(self, low: Window) -> None:
         if self._integrals is not None:
             self.low_plus, self.low_minus = (m[np.ix_(self.block, self.block)] for m in self._integrals)
         elif self.hybrid:
@@ -98,6 +107,8 @@ class ResponseSolver:
         """(A + B) v for v (K, n_pairs), hartree."""
         kappa = v.reshape(-1, *self.differences.shape)
         self.n_products += len(kappa)
+        if self._matrices is not None:
+            return v @ self._matrices[0]
         change = self.window.orbv.T @ self._response(2 * self.window.orbv @ kappa)
         product = (self.differences * kappa + change).reshape(v.shape)
         if self._integrals is not None:
@@ -107,6 +118,8 @@ class ResponseSolver:
 
     def minus(self, v: NDArray) -> NDArray:
         """(A - B) v for v (K, n_pairs), hartree; diagonal without exact exchange."""
+        if self._matrices is not None:
+            return v @ self._matrices[1]
         kappa = v.reshape(-1, *self.differences.shape)
         product = self.differences * kappa
         if self._integrals is not None:
@@ -122,7 +135,9 @@ class ResponseSolver:
 
         Energies are quadratic in the residual: 1e-3 leaves about 1e-6 hartree.
         """
-        n_states = min(n_states, self.differences.size)
+        n_states, pairs = min(n_states, self.differences.size), self.differences.size
+        if self._matrices is not None and pairs <= 2 * len(self.block):
+            return CasidaMatrix(*self._matrices).solve(self.differences.shape, n_states, method)
         solution = self._problem(method).solve(n_states, conv_tol, max_cycle)
         if len(solution[0]) < n_states:
             raise UserError(f"TDDFT: only {len(solution[0])} of {n_states} roots are real and positive")
@@ -133,6 +148,8 @@ class ResponseSolver:
             return TammDancoff(self)
         if not self.hybrid:
             return Casida(self)
+        if self._matrices is not None:
+            return Casida(self, self._matrices[1])
         if self._integrals is None:
             return Paired(self)
         return Casida(self, self._integrals[1] + np.diag(self.differences.ravel()))

@@ -2,13 +2,11 @@
 
 Training and validation molecules get dense A+B and A-B below `derivatives.max_dense_pairs` pairs, products with fixed
 probes above it. All molecules get the lowest singlets by full TDDFT and in the Tamm-Dancoff approximation, but for test
-molecules above `derivatives.states_max_heavy` heavy atoms, which get nothing; where the matrices are dense, all
-excitation energies come for free and are kept.
+molecules above `derivatives.states_max_heavy` heavy atoms, which get nothing.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dixc.excitations import CasidaMatrix, ResponseSolver, Window, dense_matrices
+from dixc.excitations import ResponseSolver, Window, dense_matrices
 from dixc.grassmann import OrbitalRotations
 from dixc.provenance import file_hash, hash_of, origin
 from dixc.records import ReferenceRecord, read_records
@@ -27,12 +25,12 @@ if TYPE_CHECKING:
 
 METHODS = ("tddft", "tda")
 CONV_TOL = 3e-4  # residual of iterated excitations, hartree; the energies are good to its square
+DENSE_STATES_PAIRS = 800  # up to here dense matrices are the fastest way to a few states too
 UNITS = {
     "a_plus_b": "hartree",
     "a_minus_b": "hartree",
     "probes": "1",
     "hessian_probes": "hartree",
-    "all_excitations": "hartree",
     "tddft_energies": "hartree",
     "tda_energies": "hartree",
     "tddft_amplitudes": "1",
@@ -66,20 +64,16 @@ def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
     window = Window.of(mf)
     supervised = record.split != "test"
     arrays: dict[str, NDArray] = {}
-    if window.differences.size > settings["max_dense_pairs"]:
-        if supervised:
-            arrays |= _probe_products(record, mf, settings)
-        solver = ResponseSolver(mf)
-        solve = partial(solver.solve, conv_tol=CONV_TOL)
-    else:
-        plus, minus = dense_matrices(mf, window)
-        casida = CasidaMatrix(plus, minus)
-        arrays["all_excitations"] = casida.all_energies()
-        if supervised:
-            arrays |= {"a_plus_b": pack(plus), "a_minus_b": pack(minus)}
-        solve = partial(casida.solve, window.differences.shape)
+    pairs, matrices = window.differences.size, None
+    if pairs <= settings["max_dense_pairs"] and (supervised or pairs <= DENSE_STATES_PAIRS):
+        matrices = dense_matrices(mf, window)
+    if supervised and matrices is None:
+        arrays |= _probe_products(record, mf, settings)
+    elif supervised:
+        arrays |= {"a_plus_b": pack(matrices[0]), "a_minus_b": pack(matrices[1])}
+    solver = ResponseSolver(mf, matrices=matrices)
     for method in METHODS:
-        found = solve(settings["n_states"], method)
+        found = solver.solve(settings["n_states"], method, conv_tol=CONV_TOL)
         arrays[f"{method}_energies"] = found.energies
         arrays[f"{method}_amplitudes"] = found.amplitudes.astype(np.float32)
     return arrays

@@ -196,9 +196,7 @@ def _stored_kb(config: Config, n_heavy: int, split: str) -> float:
     settings = config.derivatives
     pairs = 0.16 * basis_functions(n_heavy) ** 2 * basis_factor(config.reference.basis) ** 0.35
     dense = pairs <= settings.max_dense_pairs
-    stored = 8 * settings.n_states * pairs + (
-        8 * pairs if dense else 0
-    )  # amplitudes in float32, all energies
+    stored = 8 * settings.n_states * pairs  # amplitudes of both methods in float32
     if split != "test":
         # two triangles in float32, or probes in float16 and their products in float32
         stored += 4 * pairs**2 if dense else 6 * settings.n_probes * pairs
