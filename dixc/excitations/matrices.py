@@ -173,13 +173,15 @@ def xc_kernel(
     return grid, torch.from_numpy(np.asarray(fxc).reshape(grid.nvar, grid.nvar, -1)) * weights
 
 
-def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray) -> NDArray:
+def kernel_matrix(
+    grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray, negligible: float = SMALL_COLUMN
+) -> NDArray:
     """(ia|f_xc|jb) over pairs (a, i), hartree.
 
     The kernel (nvar, nvar, N) may have fewer rows than the grid. At each point it is diagonalised,
     f = sum_k l_k u_k u_k^T, which makes the matrix a sum of outer products of columns sqrt|l_k| u_k . R_ia of either
-    sign: half the work of a general product, and columns in the tails, too small to matter, are never formed. The
-    columns have the precision of the grid.
+    sign: half the work of a general product, and columns in the tails, nowhere larger than `negligible`, are never
+    formed. The columns have the precision of the grid.
     """
     rank_update = dsyrk if grid.dtype == torch.float64 else ssyrk
     size = orbo.shape[1] * orbv.shape[1]
@@ -193,7 +195,7 @@ def kernel_matrix(grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray)
             direction = scaled[points, :, k].T.to(grid.dtype)
             largest = _largest_column(phi_o, phi_v, direction)
             for sign in (1.0, -1.0):
-                chosen = torch.nonzero((largest > SMALL_COLUMN) & (sign * values[points, k] > 0)).ravel()
+                chosen = torch.nonzero((largest > negligible) & (sign * values[points, k] > 0)).ravel()
                 if len(chosen):
                     columns = _pair_columns(phi_o[..., chosen], phi_v[..., chosen], direction[:, chosen])
                     matrix = rank_update(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyscf import lib
 from tqdm import tqdm
 
 from dixc import provenance
@@ -97,8 +98,9 @@ def _warm_row(record: ReferenceRecord, solved, settings: dict) -> tuple[dict, An
 
     The mean field comes with the row.
     """
-    orbo = np.array(solved["mo_coeff"])[:, np.array(solved["mo_occ"]) == 2]
-    row, mf = _row(record, "density", 2 * orbo @ orbo.T, settings)
+    mo_coeff, mo_occ = np.array(solved["mo_coeff"]), np.array(solved["mo_occ"])
+    dm = lib.tag_array((mo_coeff * mo_occ) @ mo_coeff.T, mo_coeff=mo_coeff, mo_occ=mo_occ)
+    row, mf = _row(record, "density", dm, settings)
     row["cheap_fock_builds"] = int(solved.attrs["fock_builds"])
     row["wall_total_s"] += float(solved.attrs["wall_s"])
     row["converged"] &= bool(solved.attrs["converged"])
