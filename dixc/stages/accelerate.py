@@ -12,7 +12,7 @@ from dixc.functionals.base import Functional
 from dixc.method import is_hartree_fock
 from dixc.records import ReferenceRecord
 from dixc.stages.evaluate import count_fock_builds, reference_to_run
-from dixc.stages.history import History, log_scf
+from dixc.stages.history import History, warm_start_row
 
 
 def row(record: ReferenceRecord, functional: Functional, settings: dict, like=None, **acceleration) -> dict:
@@ -34,21 +34,8 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, like=No
     mf.callback = history = History()
     mf.kernel()
     wall_s = time.perf_counter() - start
-    found = {
-        "split": record.split,
-        "molecule": record.name,
-        "n_heavy": record.n_heavy,
-        "converged": bool(mf.converged),
-        "guess": "accelerate",
-        "cycles": int(mf.cycles),
-        "hybrid_fock_builds": builds.count,
-        "cheap_fock_builds": mf.cheap_fock_builds,
-        "wall_s": wall_s - mf.cheap_scf_wall_s,
-        "wall_total_s": wall_s,
-        "e_diff_Eh": float(mf.e_tot - record.e_tot),
-    }
-    log_scf(f"{record.name}, accelerated", found, history, "hybrid_fock_builds")
-    return found | history.columns()
+    cheap = mf.cheap_fock_builds, mf.cheap_scf_wall_s
+    return warm_start_row(record, mf, "accelerate", history, builds.count, wall_s, cheap)
 
 
 def run(

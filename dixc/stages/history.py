@@ -58,3 +58,37 @@ def log_scf(name: str, row: Mapping[str, Any], history: History, builds: str, er
     tqdm.write(f"{name}: {how} in {counts}{errors}")
     if not row["converged"]:
         tqdm.write(history.lines())
+
+
+def warm_start_row(
+    record,
+    mf,
+    guess: str,
+    history: History,
+    hybrid_builds: int,
+    wall_s: float,
+    cheap: tuple[int, float] = (0, 0.0),
+) -> dict[str, Any]:
+    """Columns of the warm-start table for one reference SCF that has run; a line of the log says the same.
+
+    Args:
+        record: the molecule's reference.
+        mf: the mean field.
+        wall_s: of everything, seconds.
+        cheap: Fock builds of a cheaper functional, and their part of `wall_s`.
+    """
+    row = {
+        "split": record.split,
+        "molecule": record.name,
+        "n_heavy": record.n_heavy,
+        "converged": bool(mf.converged),
+        "guess": guess,
+        "cycles": int(mf.cycles),
+        "hybrid_fock_builds": hybrid_builds,
+        "cheap_fock_builds": cheap[0],
+        "wall_s": wall_s - cheap[1],
+        "wall_total_s": wall_s,
+        "e_diff_Eh": float(mf.e_tot - record.e_tot),
+    }
+    log_scf(f"{record.name}, guess {guess}", row, history, "hybrid_fock_builds")
+    return row | history.columns()

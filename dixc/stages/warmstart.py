@@ -22,7 +22,7 @@ from dixc.functionals import registry
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import accelerate
 from dixc.stages.evaluate import reference_to_run
-from dixc.stages.history import History, log_scf
+from dixc.stages.history import History, warm_start_row
 from dixc.store import (
     decoding,
     molecule_group,
@@ -113,18 +113,4 @@ def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dic
     start = time.perf_counter()
     mf.kernel(dm0=dm0)
     wall_s = time.perf_counter() - start
-    row = {
-        "split": record.split,
-        "molecule": record.name,
-        "n_heavy": record.n_heavy,
-        "converged": bool(mf.converged),
-        "guess": guess,
-        "cycles": int(mf.cycles),
-        "hybrid_fock_builds": builds.count,
-        "cheap_fock_builds": 0,
-        "wall_s": wall_s,
-        "wall_total_s": wall_s,
-        "e_diff_Eh": float(mf.e_tot - record.e_tot),
-    }
-    log_scf(f"{record.name}, from {guess}", row, history, "hybrid_fock_builds")
-    return row | history.columns(), mf
+    return warm_start_row(record, mf, guess, history, builds.count, wall_s), mf
