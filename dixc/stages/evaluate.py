@@ -111,7 +111,7 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
 
 
 def _solve_from_reference(mf, record: ReferenceRecord) -> None:
-    """SCF from the reference density, from PySCF's guess if that fails, to a microhartree: enough for all metrics."""
+    """SCF from the reference density, from PySCF's guess if that fails, to `ENERGY_ENOUGH`."""
     mf.conv_tol, mf.conv_check = max(mf.conv_tol, ENERGY_ENOUGH), False
     mf.kernel(dm0=lib.tag_array(record.dm, mo_coeff=record.mo_coeff, mo_occ=record.mo_occ))
     if not mf.converged:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyscf.scf import hf
 
 from dixc.excitations import fitted_coulomb, kernel_matrix
+from dixc.excitations.matrices import NEGLIGIBLE_ELECTRONS
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid, OrbitalValues
@@ -24,7 +25,6 @@ from dixc.records import ReferenceRecord
 from dixc.stages.derivatives import unpack
 from dixc.xc import XCExpansion, density_kernel
 
-NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
 GUIDE_COLUMN = 3e-3  # smaller columns of the guide cost a third of its time, and save no iteration
 DERIVATIVE_NAMES = ("a_plus_b", "probes", "hessian_probes")  # what the loss terms use
 
