@@ -15,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pyscf import lib
 
 from dixc import provenance
 from dixc.elements import SYMBOLS
+from dixc.errors import UserError
+from dixc.integrals import ERROR_NAMES
 from dixc.method import is_hartree_fock
 from dixc.store import decoding, molecules_hash, open_chunk
 
@@ -30,6 +33,7 @@ UNITS = {
     "mo_energy": "hartree",
     "dipole": "debye",
     "energies": "hartree",
+    **dict.fromkeys(ERROR_NAMES, "hartree"),  # not of test molecules
 }
 ENERGY_NAMES = ("e_tot", "e_nuclear", "e_core", "e_coulomb", "e_xc", "e_exact_exchange")
 
@@ -44,6 +48,8 @@ class ReferenceRecord:
         dipole: (3,), debye.
         e_tot: total energy, hartree.
         settings: the config section `reference` that made it.
+        coulomb_error, exchange_error: lower triangles of dJ and dK of `dixc.integrals` at this density, hartree;
+            None if the reference stage left them out.
     """
 
     name: str
@@ -57,6 +63,8 @@ class ReferenceRecord:
     dipole: NDArray
     e_tot: float
     settings: dict
+    coulomb_error: NDArray | None = None
+    exchange_error: NDArray | None = None
 
     @property
     def n_heavy(self) -> int:
@@ -78,6 +86,21 @@ class ReferenceRecord:
 
         atoms = [(int(z), tuple(xyz)) for z, xyz in zip(self.atomic_numbers, self.coords, strict=True)]
         return gto.M(atom=atoms, unit="bohr", basis=self.settings["basis"], charge=self.charge, verbose=0)
+
+    def fitting_correction(self, exact_exchange: float) -> tuple[NDArray, float]:
+        """What makes fitted integrals exact at the reference density: operator (nao, nao) and constant, hartree.
+
+        Args:
+            exact_exchange: fraction of exact exchange of the functional that they are for.
+
+        Raises:
+            UserError: the record has no fitting errors.
+        """
+        if self.coulomb_error is None or self.exchange_error is None:
+            raise UserError(f"{self.name}: the reference of a {self.split} molecule has no fitting errors")
+        packed = self.coulomb_error - 0.5 * exact_exchange * self.exchange_error
+        operator = lib.unpack_tril(packed.astype(float))
+        return operator, -0.5 * float(np.vdot(self.dm, operator))
 
     def grid(self, level: int | None = None):
         """Built PySCF grid of the reference level, or of another one."""
@@ -134,7 +157,7 @@ def record_from_group(group, settings: dict) -> ReferenceRecord:
     Raises:
         ValueError, KeyError: arrays that are missing, do not fit each other, or hold what is no number.
     """
-    arrays = {key: np.array(group[key]) for key in UNITS if key != "energies"}
+    arrays = {key: np.array(group[key]) for key in UNITS if key in group and key != "energies"}
     _check(arrays)
     attributes = group.attrs
     return ReferenceRecord(
@@ -153,7 +176,7 @@ def _check(arrays: dict[str, NDArray]) -> None:
     shapes = {
         "atomic_numbers": (natm,), "coords": (natm, 3), "mo_coeff": (nao, nmo), "mo_occ": (nmo,),
         "mo_energy": (nmo,), "dipole": (3,),
-    }  # fmt: skip
+    } | {key: (nao * (nao + 1) // 2,) for key in ERROR_NAMES if key in arrays}  # fmt: skip
     for key, shape in shapes.items():
         if arrays[key].shape != shape or not np.isfinite(arrays[key]).all():
             raise ValueError(f"{key} of shape {arrays[key].shape}, where finite numbers {shape} belong")

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dixc.functionals.activations import sharing
 from dixc.functionals.base import Functional, GridPoints
 
-POINTS_AT_ONCE = 20_000
+POINTS_AT_ONCE = 20_000  # about: parts are of equal size
 
 
 def _spin_pairs(ns: int) -> list[tuple[int, int]]:
@@ -77,9 +78,9 @@ def invariants_vjp(rho: Tensor, cotangent: Tensor) -> Tensor:
 
 def _slices(functional: Functional, n_points: int) -> Iterator[slice]:
     """Pointwise functionals are evaluated part by part to bound memory; others need the whole grid at once."""
-    step = POINTS_AT_ONCE if functional.pointwise else max(n_points, 1)
-    for start in range(0, n_points, step):
-        yield slice(start, start + step)
+    parts = max(1, round(n_points / POINTS_AT_ONCE)) if functional.pointwise else 1
+    for part in range(parts):
+        yield slice(part * n_points // parts, (part + 1) * n_points // parts)
 
 
 class XCExpansion:
@@ -114,8 +115,9 @@ class XCExpansion:
         self._e2 = self.x.new_zeros(rows, rows, n_points) if cached else None
         self._slope: tuple[Tensor, Tensor] | None = None
         self._graphs: list[tuple[slice, Tensor, Tensor, Tensor | None]] | None = [] if trainable else None
-        for points in _slices(functional, n_points):
-            self._expand(points, order)
+        with sharing(order == 2 or trainable):
+            for points in _slices(functional, n_points):
+                self._expand(points, order)
         if order >= 1:
             self.potential = invariants_vjp(rho, self._e1)
 

@@ -37,6 +37,7 @@ def molecule(name: str, basis: str = "def2-svp", shift: float = 0.0):
 
 def reference_record(name: str, split: str = "train", **changes):
     """A converged reference of one molecule, and its derivative datasets."""
+    from dixc.integrals import FittedIntegrals
     from dixc.records import ReferenceRecord, reference_mean_field
     from dixc.stages.derivatives import compute
 
@@ -57,6 +58,7 @@ def reference_record(name: str, split: str = "train", **changes):
         dipole=mf.dip_moment(unit="Debye", verbose=0),
         e_tot=float(mf.e_tot),
         settings=settings,
+        **FittedIntegrals(mol).errors(mf.make_rdm1(), *mf.get_jk()),
     )
     derivatives = compute(record, {"max_dense_pairs": 1500, "n_probes": 4, "n_states": 3, "seed": 0})
     return record, derivatives

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dixc.functionals.activations import shared
-from dixc.functionals.networks import ACTIVATIONS
+from dixc.functionals.activations import ACTIVATIONS, activation, shared, sharing
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
@@ -30,3 +29,12 @@ def test_one_graph_serves_several_passes(name):
     plain = torch.autograd.grad(plain.sum(), z, create_graph=True)[0]
     (weighted,) = torch.autograd.grad((plain * torch.tensor([1.0, 2.0, 3.0])).sum(), z)
     assert torch.allclose(third, weighted, rtol=1e-12)
+
+
+def test_sharing_ends_with_its_block():
+    z = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    with sharing(True):
+        assert "Derivative" in type(activation("gelu")(z).grad_fn).__name__
+        with sharing(False):
+            assert "Gelu" in type(activation("gelu")(z).grad_fn).__name__
+    assert "Gelu" in type(activation("gelu")(z).grad_fn).__name__

@@ -219,10 +219,10 @@ def test_mixed_precision_gradient_is_that_of_double(water):
 def test_cache_forgets_and_rebuilds(data):
     train, _ = data()
     cache = MoleculeCache(train, cache_gb=1e-9)
-    first = cache.get("water").fock_without_xc
+    first = cache.get("water").fock_without_semilocal(0.0)
     cache.get("ammonia")
-    assert "fock_without_xc" not in vars(train["water"])
-    assert np.array_equal(cache.get("water").fock_without_xc, first)
+    assert "_fitted" not in vars(train["water"])
+    assert np.array_equal(cache.get("water").fock_without_semilocal(0.0), first)
 
 
 def test_model_scf_is_pyscfs(molecule, functional):

@@ -106,7 +106,7 @@ def measure(options: Options, folder: Path) -> list[dict]:
 def _reference_mean_field(molecule):
     record = molecule.record
     mf = record.with_orbitals(record.mean_field())
-    mf._eri = molecule.eri
+    mf._eri = record.mol.intor("int2e", aosym="s8")
     return mf
 
 

@@ -6,7 +6,6 @@ from dixc.excitations.matrices import (
     Window,
     dense_matrices,
     exchange_fraction,
-    fitted_coulomb,
     kernel_matrix,
 )
 from dixc.excitations.solver import ResponseSolver
@@ -18,7 +17,6 @@ __all__ = [
     "Window",
     "dense_matrices",
     "exchange_fraction",
-    "fitted_coulomb",
     "kernel_matrix",
     "oscillator_strengths",
 ]

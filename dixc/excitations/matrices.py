@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pyscf import ao2mo, df
-from pyscf.ao2mo import _ao2mo
+from pyscf import ao2mo
 from scipy.linalg.blas import dsyrk, ssyrk
 
 from dixc.errors import UserError
@@ -108,15 +107,6 @@ def integral_matrices(mf, window: Window) -> tuple[NDArray, NDArray]:
     ij_ab = ij_ab.transpose(2, 0, 3, 1).reshape(size, size)
     ib_ja = hartree.reshape(nvir, nocc, nvir, nocc).transpose(0, 3, 2, 1).reshape(size, size)
     return 4 * hartree - hybrid * (ij_ab + ib_ja), hybrid * (ib_ja - ij_ab)
-
-
-def fitted_coulomb(mol, orbo: NDArray, orbv: NDArray) -> NDArray:
-    """(ai|bj) over pairs (a, i) by density fitting, hartree: good to some 1e-4, for what is only approximate anyway."""
-    factors = df.incore.cholesky_eri(mol, auxbasis=df.make_auxbasis(mol, xc="pbe"))
-    nvir, nocc = orbv.shape[1], orbo.shape[1]
-    orbitals = np.asarray(np.hstack([orbv, orbo]), order="F")
-    pairs = _ao2mo.nr_e2(factors, orbitals, (0, nvir, nvir, nvir + nocc), aosym="s2")
-    return pairs.T @ pairs
 
 
 def _integrals(mf):

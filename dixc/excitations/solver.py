@@ -11,7 +11,6 @@ from dixc.excitations.casida import CasidaMatrix, Excitations
 from dixc.excitations.matrices import (
     Window,
     exchange_fraction,
-    fitted_coulomb,
     integral_matrices,
     is_pointwise,
     kernel_matrix,
@@ -19,6 +18,7 @@ from dixc.excitations.matrices import (
 )
 from dixc.excitations.problems import Casida, Paired, TammDancoff
 from dixc.grassmann import Response
+from dixc.integrals import FittedIntegrals
 from dixc.response import occupied_response
 
 # up to here a hybrid's integrals over pairs are kept: 0.5 GB for each of two matrices
@@ -81,7 +81,7 @@ class ResponseSolver:
         elif self.hybrid:
             self.low_plus, self.low_minus = integral_matrices(self.mf, low)
         else:  # for a start and a preconditioner fitted integrals are good enough
-            self.low_plus = 4 * fitted_coulomb(self.mf.mol, low.orbo, low.orbv)
+            self.low_plus = 4 * FittedIntegrals(self.mf.mol).pairs(low.orbo, low.orbv)
             self.low_minus = np.zeros_like(self.low_plus)
         kernel = self._kernel if is_pointwise(self.mf) else xc_kernel(self.mf, guide=True)
         if kernel is not None:

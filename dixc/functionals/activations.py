@@ -1,18 +1,53 @@
-"""Activations for training, with derivatives that are evaluated once.
+"""Activations, and those for higher derivatives, whose own derivatives are evaluated once.
 
-A functional is differentiated twice by its input and once more by its parameters. Autograd's own activations evaluate
-error functions and exponentials anew on each of a dozen passes over a layer, much of the time of a training step.
-Here the values of a, a', a'', ... at one input are kept and shared by all passes: each costs one product. The price is
-that `torch.func` cannot transform them.
+A functional is differentiated twice by its input and in training once more by its parameters. Autograd's own
+activations evaluate error functions and exponentials anew on each of a dozen passes over a layer, much of the time of
+a kernel or of a training step. Shared ones keep the values of a, a', a'', ... at one input for all passes: each costs
+one product. For a first derivative alone they are slower, and `torch.func` cannot transform them: `sharing` switches
+them on where they pay.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+_sharing: ContextVar[bool] = ContextVar("sharing", default=False)
+
+
+def elu(x: Tensor) -> Tensor:
+    """Exponential linear unit; its second derivative has a step at 0."""
+    return torch.where(x > 0, x, torch.expm1(x.clamp(max=0.0)))
+
+
+# The tanh approximation of GELU has non-finite third derivatives at large arguments: exact GELU only.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "silu": functional.silu,
+    "elu": elu,
+}
+
+
+@contextlib.contextmanager
+def sharing(on: bool) -> Iterator[None]:
+    """Within it `activation` gives activations with shared derivatives, or torch's own."""
+    token = _sharing.set(on)
+    try:
+        yield
+    finally:
+        _sharing.reset(token)
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The activation of a key of `ACTIVATIONS`; see `sharing`."""
+    return partial(shared, name) if _sharing.get() else ACTIVATIONS[name]
 
 
 class _Values:

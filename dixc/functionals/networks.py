@@ -8,30 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dixc.functionals.activations import shared
+from dixc.functionals import activations
 
 # softplus turns to a straight line at this argument (torch's 20 leaves a step of 2e-9 in the slope)
 SOFTPLUS_LINE = 40.0
-
-
-def elu(x: Tensor) -> Tensor:
-    """Exponential linear unit; its second derivative has a step at 0."""
-    return torch.where(x > 0, x, torch.expm1(x.clamp(max=0.0)))
-
-
-# The tanh approximation of GELU has non-finite third derivatives at large arguments: exact GELU only.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "elu": elu,
-}
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -46,7 +32,7 @@ def dense(sizes: Sequence[int]) -> nn.ModuleList:
 
 def run_layers(layers: nn.ModuleList, features: Tensor, activation: str) -> Tensor:
     """Activations (N, units) of the last layer, in the precision of the weights."""
-    activate = partial(shared, activation) if layers.training else ACTIVATIONS[activation]
+    activate = activations.activation(activation)
     hidden = features.to(layers[0].weight.dtype)
     for layer in layers:
         hidden = activate(layer(hidden))
@@ -61,7 +47,7 @@ class Network(nn.Module):
         n_hidden: units of each hidden layer.
         n_layers: hidden layers.
         first_output: bias of the untrained output, about which small weights vary it.
-        activation: key of `ACTIVATIONS`.
+        activation: key of `dixc.functionals.activations.ACTIVATIONS`.
     """
 
     def __init__(

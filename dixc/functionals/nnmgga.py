@@ -26,9 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dixc.functionals.activations import elu
 from dixc.functionals.base import SpinDensity
 from dixc.functionals.enhanced import EnhancedExchange
-from dixc.functionals.networks import Network, check_hyperparameters, elu, seeded, softplus
+from dixc.functionals.networks import Network, check_hyperparameters, seeded, softplus
 from dixc.functionals.reduced import SpinPoints
 from dixc.functionals.tail import TailSwitch
 

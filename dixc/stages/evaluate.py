@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from pyscf import lib
 from tqdm import tqdm
 
+from dixc.excitations import exchange_fraction
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.grassmann import split_orbitals
+from dixc.integrals import FittedIntegrals, on_fitted_integrals
 from dixc.models import shipped
 from dixc.provenance import file_hash, hash_of, origin
 from dixc.records import ReferenceRecord, read_failures, read_records
@@ -74,7 +76,7 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
 
 def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[dict[str, NDArray], dict]:
     """Orbitals and metrics of one molecule; metrics of an unconverged SCF are kept beside converged = False."""
-    mf = record.mean_field(xc)
+    mf, reference = _mean_fields(record, xc)
     mf.conv_tol, mf.max_cycle = settings["conv_tol"], settings["max_cycle"]
     builds = count_fock_builds(mf)
     mf.callback = cycles = history.History()
@@ -85,7 +87,6 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
         _solve_from_reference(mf, record)
     wall_s = time.perf_counter() - start
     dm = mf.make_rdm1()
-    reference = record.mean_field()
     share_integrals(reference, mf)
     attributes = {
         "n_heavy": record.n_heavy,
@@ -108,6 +109,17 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     errors = f", energy {attributes['e_tot_error_mEh']:+.3f} mEh off, E_rho {attributes['e_rho_mEh']:.3f} mEh"
     history.log_scf(record.name, attributes, cycles, "fock_builds", errors)
     return arrays, attributes
+
+
+def _mean_fields(record: ReferenceRecord, xc: Functional):
+    """Mean fields of the functional and of the reference; away from the test molecules on fitted integrals."""
+    both = record.mean_field(xc), record.mean_field()
+    if record.split == "test":
+        return both
+    integrals = FittedIntegrals(record.mol)
+    return tuple(
+        on_fitted_integrals(mf, integrals, *record.fitting_correction(exchange_fraction(mf))) for mf in both
+    )
 
 
 def _solve_from_reference(mf, record: ReferenceRecord) -> None:

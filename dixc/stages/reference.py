@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dixc.errors import UserError
+from dixc.integrals import FittedIntegrals
 from dixc.method import check_functional
 from dixc.molecules import Molecule, read_xyz
 from dixc.provenance import file_hash, hash_of, origin, short
@@ -79,18 +81,21 @@ def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:
         "mo_occ": mf.mo_occ,
         "mo_energy": mf.mo_energy,
         "dipole": mf.dip_moment(unit="Debye", verbose=0),
-        "energies": _energy_components(mf, mf.make_rdm1()),
     }
+    dm = mf.make_rdm1()
+    vj, vk = mf.get_jk(dm=dm)
+    arrays["energies"] = _energy_components(mf, dm, vj, vk)
+    if molecule.split != "test":
+        arrays |= FittedIntegrals(mol).errors(dm, vj, vk)
     attributes |= {"cycles": mf.cycles, "energy_names": " ".join(ENERGY_NAMES)}
     writer.write(molecule.name, arrays, attributes, UNITS)
 
 
-def _energy_components(mf, dm: np.ndarray) -> np.ndarray:
+def _energy_components(mf, dm: NDArray, vj: NDArray, vk: NDArray) -> NDArray:
     """Energies in the order of `ENERGY_NAMES`; e_xc is the semilocal part alone."""
     from dixc.excitations import exchange_fraction
 
     hybrid = exchange_fraction(mf)
-    vj, vk = mf.get_jk(dm=dm)
     e_coulomb = 0.5 * np.einsum("ij,ji", dm, vj)
     e_exchange = -0.25 * hybrid * np.einsum("ij,ji", dm, vk)
     e_core = np.einsum("ij,ji", dm, mf.get_hcore())

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from pyscf.scf import hf
 
-from dixc.excitations import fitted_coulomb, kernel_matrix
+from dixc.excitations import kernel_matrix
 from dixc.excitations.matrices import NEGLIGIBLE_ELECTRONS
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.grid import AOGrid, OrbitalValues
+from dixc.integrals import ExactIntegrals, FittedIntegrals
 from dixc.records import ReferenceRecord
 from dixc.stages.derivatives import unpack
 from dixc.xc import XCExpansion, density_kernel
@@ -71,16 +72,30 @@ class TrainingMolecule:
         return self.mol.intor_symmetric("int1e_ovlp")
 
     @cached_property
-    def hcore(self) -> NDArray:
-        return hf.get_hcore(self.mol)
+    def _fitted(self) -> FittedIntegrals:
+        return FittedIntegrals(self.mol)
 
     @cached_property
-    def eri(self) -> NDArray:
-        return self.mol.intor("int2e", aosym="s8")
+    def _exact(self) -> ExactIntegrals:
+        return ExactIntegrals(self.mol)
 
-    def get_jk(self, dm: NDArray, hermi: int = 1, with_k: bool = False) -> tuple[NDArray, NDArray | None]:
-        """Coulomb (and exchange) matrices from in-core integrals."""
-        return hf.dot_eri_dm(self.eri, dm, hermi=hermi, with_j=True, with_k=with_k)
+    def integrals(self, exact_exchange: float) -> FittedIntegrals | ExactIntegrals:
+        """Two-electron integrals for a functional: exact ones for exact exchange, else fitted Coulomb integrals.
+
+        They belong to `one_electron`, which makes the fitted ones exact at the reference density.
+        """
+        return self._exact if exact_exchange else self._fitted
+
+    @cached_property
+    def _bare_core(self) -> NDArray:
+        return hf.get_hcore(self.mol)
+
+    def one_electron(self, exact_exchange: float) -> tuple[NDArray, float]:
+        """Core Hamiltonian (nao, nao) and nuclear energy, hartree, with what is missing in `integrals`."""
+        if exact_exchange:
+            return self._bare_core, self.mol.energy_nuc()
+        operator, constant = self.record.fitting_correction(exact_exchange)
+        return self._bare_core + operator, self.mol.energy_nuc() + constant
 
     def grid(self, kind: str = "main") -> AOGrid:
         """Orbitals on the "main" or the "hessian" grid (one object if the levels are equal)."""
@@ -130,21 +145,18 @@ class TrainingMolecule:
             return self.rho_ref
         return self._hessian_grid.density_of_orbitals(self._hessian_values)
 
-    @cached_property
-    def fock_without_xc(self) -> NDArray:
-        """h + J at the reference density, (nao, nao): common to reference and model."""
-        return self.hcore + self.get_jk(2 * self.orbo_ref @ self.orbo_ref.T)[0]
-
-    @cached_property
-    def _exchange_ref(self) -> NDArray:
-        """K at the reference density, (nao, nao)."""
-        return self.get_jk(2 * self.orbo_ref @ self.orbo_ref.T, with_k=True)[1]
-
     def fock_without_semilocal(self, exact_exchange: float) -> NDArray:
         """h + J - 1/2 a_x K at the reference density, (nao, nao), for a functional with exact exchange a_x."""
-        if not exact_exchange:
-            return self.fock_without_xc
-        return self.fock_without_xc - 0.5 * exact_exchange * self._exchange_ref
+        if exact_exchange not in self._fock:
+            dm, get_jk = 2 * self.orbo_ref @ self.orbo_ref.T, self.integrals(exact_exchange).get_jk
+            vj, vk = get_jk(dm, with_k=exact_exchange != 0)
+            effective = vj - 0.5 * exact_exchange * vk if exact_exchange else vj
+            self._fock[exact_exchange] = self.one_electron(exact_exchange)[0] + effective
+        return self._fock[exact_exchange]
+
+    @cached_property
+    def _fock(self) -> dict[float, NDArray]:
+        return {}
 
     @cached_property
     def _guide_factor(self):
@@ -152,9 +164,9 @@ class TrainingMolecule:
         grid = self.grid("hessian")
         functional = registry.create(registry.GUIDES[self.xctype]).to(self.device)
         expansion = XCExpansion(functional, self.rho_ref_hessian[None], grid.points, order=2)
-        fock = self.fock_without_xc + grid.potential_matrix(expansion.potential[0])
+        fock = self.fock_without_semilocal(0.0) + grid.potential_matrix(expansion.potential[0])
         orbo, orbv = self.orbo_ref, self.orbv_ref
-        pairs = fitted_coulomb(self.mol, orbo, orbv)
+        pairs = self._fitted.pairs(orbo, orbv)
         pairs += kernel_matrix(grid, density_kernel(expansion), orbo, orbv, GUIDE_COLUMN)
         fock_vv, fock_oo = orbv.T @ fock @ orbv, orbo.T @ fock @ orbo
         difference = np.kron(fock_vv, np.eye(self.shape[1])) - np.kron(np.eye(self.shape[0]), fock_oo)
@@ -216,13 +228,13 @@ class TrainingMolecule:
 
     def megabytes(self) -> float:
         """Estimated memory of a molecule in use: integrals, orbitals on grids, Hessian and its factor."""
-        nao, points = self.mol.nao, self.grid().n_points
+        points = self.grid().n_points
         if self.grid("hessian") is not self.grid():
             points += self.grid("hessian").n_points
         pairs = self.metric_diagonal.size if "a_plus_b" in self._derivatives else 0
-        numbers = nao**4 / 8 + 2 * pairs**2 + self.metric_diagonal.size**2
-        orbitals = nao + self.shape[1]  # atomic orbitals, and the reference's own
-        return 1e-6 * (8 * numbers + self.dtype.itemsize * 4 * orbitals * points)
+        numbers = 2 * pairs**2 + self.metric_diagonal.size**2
+        orbitals = self.mol.nao + self.shape[1]  # atomic orbitals, and the reference's own
+        return self._fitted.megabytes() + 1e-6 * (8 * numbers + self.dtype.itemsize * 4 * orbitals * points)
 
 
 class MoleculeCache:

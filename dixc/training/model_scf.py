@@ -57,17 +57,19 @@ def expand_at(
     """Energy and gradient of the model at given orbitals on the main grid; with order 2 its Hessian operator too."""
     grid, hybrid = molecule.grid(), functional.exact_exchange
     dm = 2 * orbo @ orbo.T
-    vj, vk = molecule.get_jk(dm, with_k=hybrid != 0)
+    hcore, constant = molecule.one_electron(hybrid)
+    get_jk = molecule.integrals(hybrid).get_jk
+    vj, vk = get_jk(dm, with_k=hybrid != 0)
     coulomb = vj if vk is None else vj - 0.5 * hybrid * vk
     values = grid.values(orbo)
     rho = grid.density_of_orbitals(values)[None]
     expansion = XCExpansion(functional, rho, grid.points, order, trainable=order == 2)
-    energy = molecule.mol.energy_nuc() + np.vdot(dm, molecule.hcore + 0.5 * coulomb) + expansion.energy
+    energy = constant + np.vdot(dm, hcore + 0.5 * coulomb) + expansion.energy
     if order == 1:
-        half = (molecule.hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], values)
+        half = (hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], values)
         return SCFPoint(orbo, orbv, values, float(energy), 4 * orbv.T @ half, expansion)
-    fock = molecule.hcore + coulomb + grid.potential_matrix(expansion.potential[0])
-    response = expansion_response(grid, expansion, orbo, molecule.get_jk, hybrid, values)
+    fock = hcore + coulomb + grid.potential_matrix(expansion.potential[0])
+    response = expansion_response(grid, expansion, orbo, get_jk, hybrid, values)
     hessian = OrbitalHessian(orbo, orbv, fock, response)
     return SCFPoint(orbo, orbv, values, float(energy), hessian.gradient(), expansion, hessian)
 

@@ -138,7 +138,8 @@ def _reference_hessian(molecule: TrainingMolecule, functional: Functional, train
     hybrid = functional.exact_exchange
     fock = molecule.fock_without_semilocal(hybrid) + grid.potential_matrix(expansion.potential[0])
     values = molecule.values_ref("hessian")
-    response = expansion_response(grid, expansion, molecule.orbo_ref, molecule.get_jk, hybrid, values)
+    get_jk = molecule.integrals(hybrid).get_jk
+    response = expansion_response(grid, expansion, molecule.orbo_ref, get_jk, hybrid, values)
     return grid, expansion, OrbitalHessian(molecule.orbo_ref, molecule.orbv_ref, fock, response)
 
 
