@@ -2,9 +2,10 @@
 
     python benchmarks/accelerate_scaling.py --families alkane water --sizes 2 4 8 --integrals direct df --xc r2scan
 
-Geometries are built here: all-trans alkanes C_nH_2n+2, all-trans polyenes C_2nH_2n+2, clusters of n water molecules on
-a cubic lattice. Integrals are kept in memory (incore), made on the fly (direct) or density-fitted (df); both sides use
-the same. After the rows come power laws t = c nao^p with the sizes they were fitted to.
+Geometries are built here: all-trans alkanes C_nH_2n+2, all-trans polyenes C_2nH_2n+2, extended peptides of n glycines,
+clusters of n water molecules on a cubic lattice. Integrals are kept in memory (incore), made on the fly (direct) or
+density-fitted (df); both sides use the same. After the rows come power laws t = c nao^p with the sizes they were fitted
+to.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from dixc.functionals import registry
 
 CC, CH, TETRAHEDRAL = 1.53, 1.09, np.deg2rad(109.5)
 C_DOUBLE, C_SINGLE, TRIGONAL = 1.35, 1.45, np.deg2rad(124.0)
+# backbone of a peptide: N - C_alpha - C - N, bond lengths and the angle at the second atom of each bond
+BACKBONE = [("C", 1.45, 111.0), ("C", 1.52, 117.0), ("N", 1.33, 122.0)]
 
 
 def alkane(n: int) -> list[tuple[str, np.ndarray]]:
@@ -56,6 +59,41 @@ def polyene(n: int) -> list[tuple[str, np.ndarray]]:
     return atoms
 
 
+def peptide(n: int) -> list[tuple[str, np.ndarray]]:
+    """H-(NH-CH2-CO)_n-OH with a fully extended, planar backbone, angstrom."""
+    chain, direction, side = [("N", np.zeros(3))], 0.0, 1
+    for i in range(3 * n):  # the last N is where OH goes
+        symbol, length, angle = BACKBONE[i % 3]
+        step = length * np.array([np.cos(direction), np.sin(direction), 0])
+        chain.append((symbol, chain[-1][1] + step))
+        direction, side = direction + side * (np.pi - np.deg2rad(angle)), -side
+    xyz = [position for _, position in chain]
+    before = xyz[0] + np.array([np.cos(np.deg2rad(122.0)), -np.sin(np.deg2rad(122.0)), 0])
+    xyz = [before, *xyz]  # a hydrogen in the place of the C before the first N
+    atoms = [("H", before)]
+    for i, (symbol, _) in enumerate(chain[:-1], start=1):
+        here = xyz[i]
+        to_neighbours = sum((x - here) / np.linalg.norm(x - here) for x in (xyz[i - 1], xyz[i + 1]))
+        outward = -to_neighbours / np.linalg.norm(to_neighbours)
+        atoms.append((symbol, here))
+        if symbol == "N":
+            atoms.append(("H", here + 1.01 * outward))
+        elif i % 3 == 2:  # C_alpha
+            for z in (1, -1):
+                atoms.append(
+                    ("H", here + CH * (np.cos(0.94) * outward + z * np.sin(0.94) * np.array([0, 0, 1])))
+                )
+        else:
+            atoms.append(("O", here + 1.23 * outward))
+    bond = xyz[-1] - xyz[-2]
+    oxygen = xyz[-2] + 1.35 * bond / np.linalg.norm(bond)
+    back = xyz[-2] - oxygen
+    turn = np.deg2rad(108.0) * side
+    rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    hydrogen = oxygen + 0.97 * rotation @ back / np.linalg.norm(back)
+    return [*atoms, ("O", oxygen), ("H", hydrogen)]
+
+
 def water(n: int) -> list[tuple[str, np.ndarray]]:
     """n molecules on a cubic lattice 3.1 angstrom wide, turned at random (fixed seed), angstrom."""
     rng, edge = np.random.default_rng(0), int(np.ceil(n ** (1 / 3) - 1e-9))
@@ -67,7 +105,7 @@ def water(n: int) -> list[tuple[str, np.ndarray]]:
     return atoms
 
 
-FAMILIES = {"alkane": alkane, "polyene": polyene, "water": water}
+FAMILIES = {"alkane": alkane, "polyene": polyene, "peptide": peptide, "water": water}
 
 
 def mean_field(mol, hybrid: str, level: int, integrals: str):
