@@ -136,20 +136,22 @@ def test_a_damaged_chunk_is_refused_and_made_again(miniature, tmp_path, fault):
     assert chunk.read_bytes() == sound
 
 
-def test_snakemake_killed_loses_no_finished_file(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+def test_snakemake_ended_loses_no_finished_file(tmp_path, sent):
     workflow = Workflow(tmp_path)
     workflow.environment["WAIT"] = "evaluate"
     workflow.write()
     process = background(workflow)
     wait_for(tmp_path / "waiting")
-    os.killpg(process.pid, signal.SIGKILL)  # and its jobs, as when a machine goes down
-    process.wait()
+    os.killpg(process.pid, sent)  # and its jobs, as when a machine goes down or somebody types Ctrl-C
+    assert process.wait(60) != 0
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/tiny/reference/*.h5")}
     assert len(finished) >= 1
-    assert "--unlock" in workflow.snakemake().stdout
-    assert workflow.snakemake("--unlock").returncode == 0
+    if sent == signal.SIGKILL:
+        assert "--unlock" in workflow.snakemake().stdout
+        assert workflow.snakemake("--unlock").returncode == 0
     (tmp_path / "go").touch()
-    with recovery("snakemake killed"):
+    with recovery(f"snakemake ended by {sent.name}"):
         assert workflow.snakemake().returncode == 0
     assert (tmp_path / "results/tiny/report.html").is_file()
     assert finished == {path: path.stat().st_mtime_ns for path in finished}, "nothing finished is done again"

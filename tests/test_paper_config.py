@@ -63,6 +63,8 @@ def test_snakemake_plans_the_paper_on_stand_in_data(data):
     assert jobs["reference"] == sum(chunks.values())
     assert jobs["evaluate"] == 38 * jobs["reference"], "PBE, r2SCAN and 36 trained functionals"
     assert jobs["tddft"] == jobs["warmstart"] == 38 * chunks["test"]
+    with_gpu = re.findall(r"rule (\w+):\n(?:    .*\n)*?    resources: .*\bgpu=1\b", done.stdout)
+    assert with_gpu == ["train"] * 36
     minutes = {
         stage: int(re.search(rf"{stage}/test-000\.h5\n.*?runtime=(\d+)", done.stdout, re.DOTALL)[1])
         for stage in ("reference", "derivatives")

@@ -146,6 +146,11 @@ class Training(Section):
             )
         return self
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that a training asks a cluster for: one for each process, none where `device` may be the CPU."""
+        return self.processes if self.device.startswith("cuda") else 0
+
     def settings(self, loss: Loss) -> dict[str, JsonValue]:
         """What decides the weights that come out of one training.
 

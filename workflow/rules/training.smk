@@ -48,6 +48,7 @@ rule train:
     resources:
         mem_mb=scaled(memory("train", training=CONFIG.training)),
         runtime=scaled(1440),
+        gpu=CONFIG.training.gpus,
     params:
         config=result("config.yaml"),
         method=METHODS["train"],
