@@ -34,7 +34,7 @@ class Acceleration:
     functional: Functional = field(repr=False)
     grid_level: int | None = 0
     fit_coulomb: bool = True
-    rtol: float = 2e-2
+    rtol: float = 3e-2
     secants: bool = True
     exchange: bool = True
 
