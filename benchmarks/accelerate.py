@@ -4,7 +4,9 @@
 
 One row a molecule and functional, then a line a functional over molecules. third_gradient is PySCF's |g| at the third
 Fock build of an accelerated SCF (the second iteration of PySCF's own), contraction the factor by which |g| falls from
-one build to the next. `--set` passes settings of `dixc.pyscf.Acceleration`, for ablations:
+one build to the next, hessian_error the relative error of the functional's own Hessian at the reference orbitals, over
+random directions in the metric of orbital-energy differences. `--set` passes settings of `dixc.pyscf.Acceleration`,
+for ablations:
 --set rtol=0.01 secants=false grid_level=null exchange=false
 """
 
@@ -21,11 +23,14 @@ import pandas as pd
 import torch
 
 from dixc.functionals import registry
-from dixc.records import read_records
+from dixc.functionals.base import Functional
+from dixc.grassmann import OrbitalRotations
+from dixc.records import ReferenceRecord, read_records
 from dixc.stages import accelerate, warmstart
-from dixc.stages.evaluate import label
+from dixc.stages.evaluate import label, share_integrals
 
 SETTINGS = {"conv_tol": 1e-9, "max_cycle": 50}
+PROBES = 8
 
 
 def measure(reference: Path, functionals: list[str], changes: dict, default_guess: bool) -> pd.DataFrame:
@@ -37,12 +42,25 @@ def measure(reference: Path, functionals: list[str], changes: dict, default_gues
     for name in functionals:
         functional = registry.resolve(name)
         for record in records:
-            rows.append(label(functional, name) | accelerate.row(record, functional, SETTINGS, **changes))
+            row = label(functional, name) | accelerate.row(record, functional, SETTINGS, **changes)
+            rows.append(row | {"hessian_error": hessian_error(record, functional)})
     table = pd.DataFrame(rows)
     gradients = table.pop("scf_gradients").map(lambda text: np.array(text.split(), dtype=float))
     table["third_gradient"] = gradients.map(lambda g: g[1] if len(g) > 1 else np.nan)
     table["contraction"] = gradients.map(lambda g: (g[0] / g[-1]) ** (1 / max(1, len(g) - 1)))
     return table.drop(columns="scf_energies")
+
+
+def hessian_error(record: ReferenceRecord, functional: Functional) -> float:
+    """|D^-1/2 (H_ML - H) v| over |D^-1/2 H v| for random v = D^-1/2 z at the reference orbitals."""
+    reference, model = (record.with_orbitals(record.mean_field(f)) for f in (None, functional))
+    occupied = record.mo_occ == 2
+    root = np.sqrt(record.mo_energy[~occupied][:, None] - record.mo_energy[occupied])
+    probes = np.random.default_rng(0).standard_normal((PROBES, *root.shape)) / root
+    exact = OrbitalRotations(reference).hvp(probes) / root
+    share_integrals(model, reference)
+    own = OrbitalRotations(model).hvp(probes) / root
+    return float(np.linalg.norm(own - exact) / np.linalg.norm(exact))
 
 
 def geometric_mean(values: pd.Series) -> float:
@@ -62,6 +80,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         cheap_median=("cheap_fock_builds", "median"),
         third_gradient=("third_gradient", geometric_mean),
         contraction=("contraction", geometric_mean),
+        hessian_error=("hessian_error", "mean"),
         wall_total_s=("wall_total_s", "sum"),
         e_diff_max_Eh=("e_diff_Eh", lambda e: e.abs().max()),
     ).reset_index()
