@@ -23,7 +23,7 @@ USER_ERRNOS = {
     errno.EEXIST, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG,
 }  # fmt: skip
 # mallopt parameters: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, bytes
-MALLOC_SETTINGS = {-1: 2**31 - 1, -2: 2**26, -3: 2**30}
+MALLOC_SETTINGS = {-1: 2**28, -2: 2**24, -3: 2**26}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

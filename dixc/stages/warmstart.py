@@ -7,6 +7,7 @@ final energy is compared with the tightly converged reference.
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from dixc import provenance
 from dixc.functionals import registry
+from dixc.functionals.base import Functional
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import accelerate
 from dixc.stages.evaluate import reference_to_run
@@ -66,10 +68,8 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
             rows = []
             for record in tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None):
                 solved = molecule_group(chunk, scf, record.name)
-                row, mf = _warm_row(record, solved, settings)
-                rows.append(row)
-                if xc is not None:
-                    rows.append(accelerate.row(record, xc, settings, like=mf))
+                rows += _warm_rows(record, solved, settings, xc)
+                gc.collect()  # mean fields refer to themselves, and would keep their integrals for molecules to come
     failed = read_failures(reference).items()
     rows += [failed_row(name, why) | {"guess": guess} for guess in guesses for name, why in failed]
     made_from = provenance.origin(config, molecules_hash(reference), reference=reference, scf=scf)
@@ -93,10 +93,12 @@ def failed_row(name: str, failure: dict) -> dict:
     return {"molecule": name, "converged": False} | known
 
 
-def _warm_row(record: ReferenceRecord, solved, settings: dict) -> tuple[dict, Any]:
+def _warm_rows(
+    record: ReferenceRecord, solved, settings: dict, accelerator: Functional | None
+) -> list[dict[str, Any]]:
     """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time.
 
-    The mean field comes with the row.
+    With an accelerator, a row of the SCF accelerated by it as well.
     """
     mo_coeff, mo_occ = np.array(solved["mo_coeff"]), np.array(solved["mo_occ"])
     dm = lib.tag_array((mo_coeff * mo_occ) @ mo_coeff.T, mo_coeff=mo_coeff, mo_occ=mo_occ)
@@ -104,7 +106,7 @@ def _warm_row(record: ReferenceRecord, solved, settings: dict) -> tuple[dict, An
     row["cheap_fock_builds"] = int(solved.attrs["fock_builds"])
     row["wall_total_s"] += float(solved.attrs["wall_s"])
     row["converged"] &= bool(solved.attrs["converged"])
-    return row, mf
+    return [row] if accelerator is None else [row, accelerate.row(record, accelerator, settings, like=mf)]
 
 
 def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> tuple[dict, Any]:
