@@ -97,7 +97,12 @@ class ReferenceRecord:
             UserError: the record has no fitting errors.
         """
         if self.coulomb_error is None or self.exchange_error is None:
-            raise UserError(f"{self.name}: the reference of a {self.split} molecule has no fitting errors")
+            why = (
+                "test molecules have none"
+                if self.split == "test"
+                else "an older dixc made it: run its stage again"
+            )
+            raise UserError(f"{self.name}: its reference has no fitting errors ({why})")
         packed = self.coulomb_error - 0.5 * exact_exchange * self.exchange_error
         operator = lib.unpack_tril(packed.astype(float))
         return operator, -0.5 * float(np.vdot(self.dm, operator))
