@@ -116,9 +116,8 @@ class AOGrid:
             ao = self.mol.eval_gto(f"GTOval_{kind}_deriv1", self.coords[points])
         # PySCF returns a transposed view of (component, orbital, point), the layout that is wanted here
         ao = torch.from_numpy(ao.transpose(0, 2, 1)).to(self.device)
-        largest = torch.maximum(
-            ao.amax(0), -ao.amin(0)
-        )  # without a copy of all components, as abs would make
+        # without a copy of all components, as abs would make
+        largest = torch.maximum(ao.amax(0), -ao.amin(0))
         weighted = largest * self.points.weights[points].abs().sqrt()
         rows = torch.nonzero(weighted.amax(1) > NEGLIGIBLE[self.dtype]).ravel()
         return Block(points, rows, ao[:, rows].to(self.dtype).contiguous())
