@@ -26,9 +26,9 @@ NUMBERED = re.compile(r"(.*-)(\d+)(\.\w+)")
 METHODS = {
     "molecules": 1,
     "reference": 2,
-    "derivatives": 2,
+    "derivatives": 3,
     "prefit": 2,
-    "train": 3,
+    "train": 4,
     "evaluate": 3,
     "warmstart": 1,
     "tddft": 1,

@@ -155,6 +155,18 @@ class XCExpansion:
         first = invariants_vjp(self.rho, self._e2_product(invariants_jvp(self.rho, drho)))
         return first + invariants_curvature(drho, self._e1)
 
+    def energy_gradient(self) -> Tensor:
+        """Gradient of the energy by the parameters that are trained, (n_parameters,), hartree.
+
+        Of a trainable expansion, before `backward`, which takes its graphs.
+        """
+        parameters = [p for p in self.functional.parameters() if p.requires_grad]
+        total = sum(energy for _, _, energy, _ in self._graphs)
+        if not total.requires_grad:
+            return torch.cat([torch.zeros_like(p).flatten() for p in parameters])
+        gradients = torch.autograd.grad(total, parameters, retain_graph=True, materialize_grads=True)
+        return torch.cat([gradient.flatten() for gradient in gradients])
+
     def backward(
         self, energy: float = 0.0, slope: Tensor | None = None, pairs: tuple[Tensor, Tensor] | None = None
     ) -> None:

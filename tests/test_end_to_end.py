@@ -68,7 +68,14 @@ def test_models_and_logs(run):
     log = pd.read_csv(run / "training" / "xcdiff-hess-0.csv")
     assert list(log.step) == [1, 2, 3, 4, 5, 6]
     assert log.validation_loss.notna().sum() == 2
-    for column in ("energy_raw_mEh", "density_raw_per_bohr3", "gradient_raw_mEh", "hessian_raw_1"):
+    raw = (
+        "energy_raw_mEh",
+        "density_raw_per_bohr3",
+        "gradient_raw_mEh",
+        "hessian_raw_1",
+        "excitation_raw_eV",
+    )
+    for column in raw:
         assert np.isfinite(log[column]).all()
     assert not list((run / "checkpoints").rglob("*.pt"))
 

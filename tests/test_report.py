@@ -138,9 +138,10 @@ def make_logs(folder: Path, seeds=(0,), models=("xcdiff",), steps=120) -> list[P
                         "skipped": 0,
                     }
                 )
-                units = {"energy": "mEh", "density": "per_bohr3", "gradient": "mEh", "hessian": "1"}
+                units = {"energy": "mEh", "density": "per_bohr3", "gradient": "mEh"}
+                units |= {"hessian": "1", "excitation": "eV"} if rank == 2 else {}
                 for place, (term, unit) in enumerate(units.items()):
-                    if place < 2 + rank:
+                    if place < 2 or rank > 0:
                         log[f"{term}_raw_{unit}"] = rng.lognormal(0, 0.4, steps) * 10 / np.sqrt(step)
                         log[f"{term}_weighted"] = 0.1 * log[f"{term}_raw_{unit}"]
                 log["loss"] = log.filter(like="_weighted").sum(axis=1)

@@ -129,7 +129,7 @@ def test_training_terms_of_a_hartree_fock_target(tmp_path):
     assert point.converged
     values = terms.energy_and_density(molecule, functional, point, training)
     values.append(terms.gradient(molecule, functional, training))
-    values.append(terms.hessian(molecule, functional, training, np.random.default_rng(0)))
+    values += terms.hessian_and_excitations(molecule, functional, training, np.random.default_rng(0))
     assert all(np.isfinite(value.weighted) and value.raw > 0 for value in values)
     slopes = [p.grad for p in functional.parameters() if p.grad is not None]
     assert slopes

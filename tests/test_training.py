@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from conftest import reference_record
 
@@ -42,17 +43,24 @@ def term_value(term: str, molecule, functional, options: Training, backward: boo
         return sum(v.weighted for v in values)
     if term == "gradient":
         return terms.gradient(molecule, functional, options, backward).weighted
-    return terms.hessian(molecule, functional, options, np.random.default_rng(5), backward).weighted
+    rng = np.random.default_rng(5)
+    return sum(
+        v.weighted for v in terms.hessian_and_excitations(molecule, functional, options, rng, backward)
+    )
 
 
 CASES = {
-    "energy": settings(density={"weight": 0.0, **TIGHT}),
+    "energy": settings(density={"weight": 0.0, **TIGHT}, energy={"method": "gradient"}),
     "density": settings(energy={"weight": 0.0}),
     "gradient": settings(),
     "gradient, diagonal": settings(gradient={"metric": "diagonal"}),
     "gradient, plain": settings(gradient={"metric": "plain"}),
-    "hessian": settings(),
-    "hessian, plain": settings(hessian={"metric": "plain", "probes": 2, "grid_level": 0}),
+    "hessian": settings(excitation={"weight": 0.0}),
+    "hessian, plain": settings(
+        hessian={"metric": "plain", "probes": 2, "grid_level": 0}, excitation={"weight": 0.0}
+    ),
+    "excitation": settings(hessian={"weight": 0.0, "grid_level": 0}),
+    "hessian, excitation": settings(),
 }
 
 
@@ -137,7 +145,7 @@ def test_losses_are_cumulative_and_base_knows_no_derivatives(data, tmp_path):
         }
     assert columns["base"] == {"energy_weighted", "density_weighted"}
     assert columns["grad"] == columns["base"] | {"gradient_weighted"}
-    assert columns["hess"] == columns["grad"] | {"hessian_weighted"}
+    assert columns["hess"] == columns["grad"] | {"hessian_weighted", "excitation_weighted"}
     blind = trainer(data, tmp_path, "base")
     for molecule in blind.molecules.molecules.values():
         molecule._derivatives = {}
@@ -234,9 +242,28 @@ def test_model_scf_is_pyscfs(molecule, functional):
 
 
 def test_the_reference_itself_has_no_loss(water):
-    """B3LYP as a dixc functional, exact exchange and all, against the B3LYP reference: both terms vanish."""
+    """B3LYP as a dixc functional, exact exchange and all, against the B3LYP reference: all three terms vanish."""
     molecule = TrainingMolecule(*water, grid_level=0, hessian_grid_level=0, xctype="GGA")
-    options = settings()
-    for loss_term in ("gradient", "hessian"):
-        value = term_value(loss_term, molecule, create("b3lyp"), options, backward=False)
-        assert value < 1e-6 * term_value(loss_term, molecule, create("pbe"), options, backward=False)
+    for case in ("gradient", "hessian", "excitation"):
+        own, other = (
+            term_value(case, molecule, create(name), CASES[case], backward=False) for name in ("b3lyp", "pbe")
+        )
+        assert own < 1e-6 * other
+
+
+def test_excitations_at_the_reference_are_the_models_to_first_order(water):
+    """r2SCAN's own excitations at the reference orbitals, from its full Casida problem there."""
+    molecule = TrainingMolecule(*water, grid_level=0, hessian_grid_level=0)
+    functional, options = create("r2scan"), CASES["excitation"]
+    _, excitation = terms.hessian_and_excitations(
+        molecule, functional, options, np.random.default_rng(0), backward=False
+    )
+    _, _, operator = terms._reference_hessian(molecule, functional, trainable=False)
+    unit = np.eye(molecule.metric_diagonal.size).reshape(-1, *molecule.shape)
+    plus = operator.hvp(unit).reshape(len(unit), -1) / 4
+    minus = terms._imaginary_products(molecule, functional, operator, unit).reshape(len(unit), -1) / 4
+    squares = scipy.linalg.eigvals(minus @ plus).real
+    states = molecule.states
+    change = 27.2114 * (np.sqrt(np.sort(squares)[: len(states.energies)]) - states.energies)
+    assert np.abs(change).mean() > 0.1
+    assert abs(np.abs(change).mean() - excitation.raw) < 0.1 * np.abs(change).mean()

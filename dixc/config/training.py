@@ -14,7 +14,18 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
 class EnergyTerm(Section):
     """Total energy at the model's own SCF density."""
 
-    weight: float = Field(default=0.5, ge=0, description="weight of the energy term, no unit")
+    method: Literal["least_squares", "gradient"] = Field(
+        default="least_squares",
+        description="least_squares: beside the optimizer (docs/training.md); gradient: a term of its loss",
+    )
+    memory: int = Field(
+        default=64, ge=1, description="molecules whose energies least squares fits together, those met last"
+    )
+    weight: float = Field(
+        default=0.5,
+        ge=0,
+        description="weight in the validation score, and of the term in the loss, no unit; 0: no energies are trained",
+    )
     huber_mEh: float = Field(
         default=3.0,
         gt=0,
@@ -57,6 +68,19 @@ class HessianTerm(Section):
     )
     metric: Literal["diagonal", "plain"] = Field(
         default="diagonal", description="norm of probes and residuals: reference diagonal inverse, or plain"
+    )
+
+
+class ExcitationTerm(Section):
+    """Lowest singlet excitations of the reference, from the model's Hessians at the reference density."""
+
+    weight: float = Field(
+        default=15.0, ge=0, description="weight of the excitation term, no unit; 0 leaves it out"
+    )
+    huber_eV: float = Field(
+        default=0.3,
+        gt=0,
+        description="error at which the pseudo-Huber loss turns linear, electronvolt a state",
     )
 
 
@@ -130,6 +154,7 @@ class Training(Section):
     density: DensityTerm = Field(default=DensityTerm(), description="density term")
     gradient: GradientTerm = Field(default=GradientTerm(), description="gradient term (grad, hess)")
     hessian: HessianTerm = Field(default=HessianTerm(), description="Hessian term (hess)")
+    excitation: ExcitationTerm = Field(default=ExcitationTerm(), description="excitation term (hess)")
     metropolis: MetropolisRule = Field(
         default=MetropolisRule(), description="rule that undoes steps (docs/training.md)"
     )
@@ -157,7 +182,11 @@ class Training(Section):
         The lists of losses and seeds, terms that `loss` does not have, rules that are off, and keys that only cost or
         save time are left out: a change of those is no reason to train again.
         """
-        unused = {"base": {"gradient", "hessian"}, "grad": {"hessian"}, "hess": set()}[loss]
+        unused = {
+            "base": {"gradient", "hessian", "excitation"},
+            "grad": {"hessian", "excitation"},
+            "hess": set(),
+        }[loss]
         unused |= set() if self.metropolis.enabled else {"metropolis"}
         unused |= set() if self.batch > 1 else {"batch"}
         unused |= {"losses", "seeds", "processes", "device", "checkpoint_every", "cache_gb"}

@@ -1,6 +1,6 @@
 """Singlet excitation energies: dense Casida matrices, and an iterative solver for larger molecules."""
 
-from dixc.excitations.casida import CasidaMatrix, Excitations
+from dixc.excitations.casida import HARTREE_EV, CasidaMatrix, Excitations
 from dixc.excitations.intensity import oscillator_strengths
 from dixc.excitations.matrices import (
     Window,
@@ -11,6 +11,7 @@ from dixc.excitations.matrices import (
 from dixc.excitations.solver import ResponseSolver
 
 __all__ = [
+    "HARTREE_EV",
     "CasidaMatrix",
     "Excitations",
     "ResponseSolver",

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dixc.errors import UserError
 
+HARTREE_EV = 27.211386245988  # CODATA 2018
+
 
 @dataclass(frozen=True)
 class Excitations:

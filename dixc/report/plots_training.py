@@ -15,7 +15,7 @@ from dixc.errors import UserError
 from dixc.report.metrics import floats
 from dixc.report.theme import colour, few_ticks, figure, plain
 
-TERMS = ("energy", "density", "gradient", "hessian")
+TERMS = ("energy", "density", "gradient", "hessian", "excitation")
 OVERALL = ("loss", "grad_norm", "learning_rate", "undone", "temperature")
 AXES = {"step": "step", "wall_s": "wall-clock / s"}
 MOST_POINTS = 400

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dixc.excitations import ResponseSolver, Window, dense_matrices
+from dixc.excitations import Excitations, ResponseSolver, Window, dense_matrices
 from dixc.grassmann import OrbitalRotations
 from dixc.provenance import file_hash, hash_of, origin
 from dixc.records import ReferenceRecord, read_records
@@ -34,6 +34,7 @@ UNITS = {
     "tddft_energies": "hartree",
     "tda_energies": "hartree",
     "tddft_amplitudes": "1",
+    "tddft_conjugates": "1",  # X - Y; amplitudes are X + Y. Not of test molecules
     "tda_amplitudes": "1",
 }
 
@@ -76,7 +77,15 @@ def compute(record: ReferenceRecord, settings: dict) -> dict[str, NDArray]:
         found = solver.solve(settings["n_states"], method, conv_tol=CONV_TOL)
         arrays[f"{method}_energies"] = found.energies
         arrays[f"{method}_amplitudes"] = found.amplitudes.astype(np.float32)
+        if supervised and method == "tddft":
+            arrays["tddft_conjugates"] = _conjugates(solver, found).astype(np.float32)
     return arrays
+
+
+def _conjugates(solver: ResponseSolver, found: Excitations) -> NDArray:
+    """X - Y = (A + B) (X + Y) / w of excitations, (n_states, n_vir, n_occ)."""
+    sums = found.amplitudes.reshape(len(found.energies), -1)
+    return (solver.plus(sums) / found.energies[:, None]).reshape(found.amplitudes.shape)
 
 
 def pack(matrix: NDArray) -> NDArray:

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dixc.errors import UserError
-from dixc.excitations import Excitations, ResponseSolver, oscillator_strengths
+from dixc.excitations import HARTREE_EV, Excitations, ResponseSolver, oscillator_strengths
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.molecules import Molecule, read_xyz
-from dixc.stages.tddft import HARTREE_EV
 from dixc.store import atomic_file, require_writable
 
 EV_NM = 1239.8419843320026  # photon energy times wavelength

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dixc import provenance
 from dixc.errors import UserError
-from dixc.excitations import Excitations, ResponseSolver, oscillator_strengths
+from dixc.excitations import HARTREE_EV, Excitations, ResponseSolver, oscillator_strengths
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.records import ReferenceRecord, read_failures, read_records
@@ -43,7 +43,6 @@ STRENGTHS = [
 ]  # no unit; in the run's spectra.csv, not in its tddft.csv
 COLUMNS = [*TAGS, "method", "state", *ENERGIES, *STRENGTHS]
 CONV_TOL = 2e-3  # residual norm, hartree: energies are right to some 1e-5 hartree, far below their errors
-HARTREE_EV = 27.211386245988
 
 
 def run(functional: str, config: Config, reference: Path, derivatives: Path, scf: Path, out: Path) -> None:

@@ -19,6 +19,7 @@ class Part(NamedTuple):
         builds: evaluations of the functional in it.
         orbitals: where its next SCF starts; None for at the reference.
         gradient: parameter gradient (n_parameters,); None if it is left in `.grad`.
+        energy: error of the total energy (mEh) and its parameter gradient (n_parameters,); None if not wanted.
     """
 
     name: str
@@ -27,11 +28,13 @@ class Part(NamedTuple):
     builds: int
     orbitals: tuple[NDArray, NDArray] | None
     gradient: torch.Tensor | None = None
+    energy: tuple[float, torch.Tensor] | None = None
 
     @property
     def usable(self) -> bool:
         """False for an SCF that did not converge, or a gradient that is not finite."""
-        return self.converged and (self.gradient is None or bool(torch.isfinite(self.gradient).all()))
+        gradients = (self.gradient, self.energy[1] if self.energy else None)
+        return self.converged and all(g is None or bool(torch.isfinite(g).all()) for g in gradients)
 
 
 def taken_gradient(functional: torch.nn.Module) -> torch.Tensor:

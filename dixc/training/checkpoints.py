@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dixc.training.loop import Trainer
 
 FORMAT = "dixc-checkpoint"
-VERSION = 1
-PARTS = ("functional", "average", "optimizer", "schedule")
+VERSION = 2
+PARTS = ("functional", "average", "optimizer", "schedule", "energies")
 SCALARS = ("step", "wall_s", "bad_steps", "rows", "best_score", "best_state")
 
 

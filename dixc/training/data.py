@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -27,7 +28,22 @@ from dixc.stages.derivatives import unpack
 from dixc.xc import XCExpansion, density_kernel
 
 GUIDE_COLUMN = 3e-3  # smaller columns of the guide cost a third of its time, and save no iteration
-DERIVATIVE_NAMES = ("a_plus_b", "probes", "hessian_probes")  # what the loss terms use
+STATE_NAMES = ("tddft_energies", "tddft_amplitudes", "tddft_conjugates")
+DERIVATIVE_NAMES = ("a_plus_b", "probes", "hessian_probes", *STATE_NAMES)  # what the loss terms use
+
+
+class States(NamedTuple):
+    """Lowest singlets of the reference, (X+Y)^T (X-Y) = 1.
+
+    Attributes:
+        energies: (n,), hartree.
+        sums: X + Y, (n, n_vir, n_occ).
+        differences: X - Y, likewise.
+    """
+
+    energies: NDArray
+    sums: NDArray
+    differences: NDArray
 
 
 class TrainingMolecule:
@@ -220,6 +236,16 @@ class TrainingMolecule:
             probes /= np.sqrt(self.metric_diagonal)
         products = probes.reshape(count, -1) @ self.hessian_ref
         return probes, products.reshape(probes.shape)
+
+    @cached_property
+    def states(self) -> States:
+        """The lowest singlets that the derivative stage found.
+
+        Their amplitudes are rounded to float32; scaled anew, they give the reference's energies to a microhartree.
+        """
+        energies, sums, differences = (self._derivatives[name].astype(float) for name in STATE_NAMES)
+        scale = np.sqrt(np.einsum("kai,kai->k", sums, differences))[:, None, None]
+        return States(energies, sums / scale, differences / scale)
 
     def drop(self) -> None:
         """Forget everything that can be rebuilt from the record."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
 from dixc.training.batch import Part, mean_columns, set_mean_gradient, taken_gradient
 from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.energies import EnergyFit
 from dixc.training.metropolis import Metropolis
 from dixc.training.parallel import Team
 from dixc.training.terms import TERMS_OF_LOSS, TermValue
@@ -70,6 +72,7 @@ class Trainer:
             settings.steps,
             eta_min=settings.learning_rate * settings.final_learning_rate_fraction,
         )
+        self.energies = EnergyFit(settings.energy.memory)
         self.metropolis = None
         if settings.metropolis.enabled:
             watched = (functional, self.average, self.optimizer)
@@ -129,16 +132,17 @@ class Trainer:
         }
         for part in parts:
             self._keep_orbitals(part.name, part.orbitals if part.usable else None)
-        return row | self._update(usable, names, row["loss"])
+        return row | self._update(usable, parts, row["loss"])
 
     def _part(self, visit: tuple[int, str]) -> Part:
         """What a molecule adds to the step; alone in it, it leaves its gradient in `.grad`."""
         number, name = visit
         self.optimizer.zero_grad(set_to_none=True)
-        values, point = self._loss_and_gradient(self.molecules.get(name), number)
+        molecule = self.molecules.get(name)
+        values, point, energy = self._loss_and_gradient(molecule, number)
         gradient = taken_gradient(self.functional) if self.settings.batch > 1 else None
         orbitals = (point.orbo, point.orbv)
-        return Part(name, self._columns(values), point.converged, point.builds, orbitals, gradient)
+        return Part(name, self._columns(values), point.converged, point.builds, orbitals, gradient, energy)
 
     def _keep_orbitals(self, name: str, orbitals: tuple[np.ndarray, np.ndarray] | None) -> None:
         """Remember where a molecule's next SCF starts, or forget it; the oldest go where memory ends."""
@@ -148,30 +152,47 @@ class Trainer:
         while sum(part.nbytes for pair in self.orbitals.values() for part in pair) > 1e9 * ORBITALS_GB:
             self.orbitals.pop(next(iter(self.orbitals)))
 
-    def _update(self, usable: bool, names: list[str], loss: float) -> dict[str, float]:
-        """Step the optimizer unless the SCF or the gradient was no good, or the step before is undone.
+    def _update(self, usable: bool, parts: list[Part], loss: float) -> dict[str, float]:
+        """Change the weights unless the SCF or the gradient was no good, or the step before is undone.
 
         Returns:
             Columns of the accept-or-undo rule, if there is one.
         """
         accepted, columns = True, {}
-        name = " ".join(names)
+        name = " ".join(part.name for part in parts)
         self._count(usable, name)
         if self.metropolis:
             accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
             columns = self.metropolis.columns(accepted)
         if usable and accepted:
+            self._learn_energies(parts)
             self.optimizer.step()
+            self._fit_energies()
             self.average.update_parameters(self.functional)
             if self.metropolis:
                 self.metropolis.stepped()
         else:
-            for molecule in names:
-                self.orbitals.pop(molecule, None)
+            for part in parts:
+                self.orbitals.pop(part.name, None)
             self.optimizer._opt_called = True  # the schedule goes on although no step was taken
         self.schedule.step()
         self.step += 1
         return columns
+
+    def _learn_energies(self, parts: list[Part]) -> None:
+        weights = parameters_to_vector(self.functional.parameters()).detach().cpu()
+        for part in parts:
+            if part.usable and part.energy is not None:
+                self.energies.learn(part.name, *part.energy, weights)
+
+    def _fit_energies(self) -> None:
+        """Take away what is left of the energy errors after the optimizer's step (`dixc.training.energies`)."""
+        parameters = list(self.functional.parameters())
+        weights = parameters_to_vector(parameters).detach()
+        known = [self.optimizer.state[p].get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
+        moments = parameters_to_vector(known)
+        change = self.energies.change(weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
+        vector_to_parameters(weights + change.to(weights.device), parameters)
 
     def _count(self, usable: bool, name: str) -> None:
         """Count a step that is no good; many in a row end the training.
@@ -201,22 +222,29 @@ class Trainer:
 
     def _loss_and_gradient(
         self, molecule: TrainingMolecule, visit: int
-    ) -> tuple[list[TermValue], model_scf.SCFPoint]:
-        """Values of all terms of this loss and the SCF; the parameter gradient is accumulated in `.grad`."""
+    ) -> tuple[list[TermValue], model_scf.SCFPoint, tuple[float, torch.Tensor] | None]:
+        """Values of all terms of this loss, the SCF, and the energy error (mEh) with its parameter gradient.
+
+        The gradient of everything that the optimizer sees is accumulated in `.grad`.
+        """
         settings, active = self.settings, TERMS_OF_LOSS[self.loss]
         name = molecule.record.name
         point = model_scf.solve(
             molecule, self.functional, self.orbitals.get(name), settings.density.scf_conv_tol_grad
         )
         if not point.converged:
-            return [], point
+            return [], point, None
+        energy = None
+        if settings.energy.method == "least_squares" and settings.energy.weight > 0:
+            error = 1000 * (point.energy - molecule.record.e_tot)
+            energy = error, 1000 * point.expansion.energy_gradient().cpu()
         values = terms.energy_and_density(molecule, self.functional, point, settings)
         if "gradient" in active:
             values.append(terms.gradient(molecule, self.functional, settings))
         if "hessian" in active:
             rng = np.random.default_rng([self.seed, visit, 1])
-            values.append(terms.hessian(molecule, self.functional, settings, rng))
-        return values, point
+            values += terms.hessian_and_excitations(molecule, self.functional, settings, rng)
+        return values, point, energy
 
     def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:
         columns = {}

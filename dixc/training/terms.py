@@ -4,9 +4,19 @@
     density   int (rho* - rho_ref)^2 / N_electrons                                       bohr^-3
     gradient  1/2 g^T M g at P_ref, M = H_ref^-1, its diagonal, or 1                     mEh (plain: hartree^2)
     hessian   mean over probes of |D^-1/2 (H_ML v - H_ref v)|^2 per pair, v = D^-1/2 z   1 (plain: hartree^2)
+    excitation  mean over the lowest singlets of pseudo-Huber of w_ML - w_ref            eV
 
 P* is the model's own SCF solution. The energy needs no response there (envelope theorem); for the density
-dL/dtheta = -lambda . dg/dtheta with H_ML lambda = dL/dkappa. `base` sees energy and density only.
+dL/dtheta = -lambda . dg/dtheta with H_ML lambda = dL/dkappa. `base` sees energy and density only. How energies are
+trained is said in `dixc.training.energies`; with `training.energy.method` "gradient" they are a term like the others.
+
+Excitation energies are those of the model's Hessians at P_ref to first order. Along imaginary rotations i kappa the
+Hessian is 4 (A - B), along real ones 4 (A + B), and the energy of a singlet is stationary (D. J. Thouless 1961) in
+
+    w = 1/2 (X+Y)^T (A+B) (X+Y) + 1/2 (X-Y)^T (A-B) (X-Y),    (X+Y)^T (X-Y) = 1
+
+so that the reference's amplitudes give the model's energies but for the square of their change. Probes see all pairs
+of orbitals alike; this term says which few matter. A semilocal functional enters A - B by its orbital energies alone.
 
 All parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.xc.XCExpansion.backward`):
     lambda . dg/dtheta             first variation of P along lambda
@@ -22,6 +32,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dixc.excitations import HARTREE_EV
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian
 from dixc.response import expansion_response
@@ -35,7 +46,7 @@ if TYPE_CHECKING:
 TERMS_OF_LOSS = {
     "base": ("energy", "density"),
     "grad": ("energy", "density", "gradient"),
-    "hess": ("energy", "density", "gradient", "hessian"),
+    "hess": ("energy", "density", "gradient", "hessian", "excitation"),
 }
 
 
@@ -84,7 +95,8 @@ def energy_and_density(
             )
             rho_adjoint = grid.density_of_pairs(2 * point.orbv @ adjoint, point.values)
             slope = -settings.density.weight * invariants_jvp(expansion.rho, rho_adjoint[None])
-        per_hartree = 1000 * settings.energy.weight * energy_slope
+        in_the_sum = settings.energy.method == "gradient"
+        per_hartree = 1000 * settings.energy.weight * energy_slope if in_the_sum else 0.0
         expansion.backward(energy=per_hartree, slope=slope)
     return [energy, density]
 
@@ -108,27 +120,51 @@ def gradient(
     return TermValue("gradient", value, settings.gradient.weight * value, unit)
 
 
-def hessian(
+def hessian_and_excitations(
     molecule: TrainingMolecule,
     functional: Functional,
     settings: Training,
     rng: np.random.Generator,
     backward: bool = True,
-) -> TermValue:
-    """Hessian of the model's energy at the reference density along fresh probes."""
+) -> list[TermValue]:
+    """Two terms of the model's Hessians at the reference density: along fresh probes, and along the lowest singlets.
+
+    The second is left out where its weight is zero.
+    """
     metric = settings.hessian.metric
     probes, target = molecule.probes(settings.hessian.probes, metric, rng)
+    states = molecule.states if settings.excitation.weight > 0 else None
+    directions = probes if states is None else np.concatenate([probes, states.sums])
     grid, expansion, operator = _reference_hessian(molecule, functional, backward)
-    residual = operator.hvp(probes) - target
+    products = operator.hvp(directions)
+    residual = products[: len(probes)] - target
     scaled = residual / molecule.metric_diagonal if metric == "diagonal" else residual
     norm = len(probes) * molecule.metric_diagonal.size
     value = float(np.vdot(residual, scaled)) / norm
-    if backward:
-        left = settings.hessian.weight * 2 / norm * scaled
-        slope, pairs = _mixed_variation(molecule, grid, expansion, left, probes)
-        expansion.backward(slope=slope, pairs=pairs)
     unit = "1" if metric == "diagonal" else "hartree2"
-    return TermValue("hessian", value, settings.hessian.weight * value, unit)
+    values = [TermValue("hessian", value, settings.hessian.weight * value, unit)]
+    left = settings.hessian.weight * 2 / norm * scaled
+    imaginary = None
+    if states is not None:
+        imaginary_products = _imaginary_products(molecule, functional, operator, states.differences)
+        quadratic = [
+            np.einsum("kai,kai->k", v, hv)
+            for v, hv in (
+                (states.sums, products[len(probes) :]),
+                (states.differences, imaginary_products),
+            )
+        ]
+        error = HARTREE_EV * (sum(quadratic) / 8 - states.energies)
+        each, slope = pseudo_huber(error, settings.excitation.huber_eV)
+        weighted = settings.excitation.weight * float(each.mean())
+        values.append(TermValue("excitation", float(np.abs(error).mean()), weighted, "eV"))
+        cotangent = (settings.excitation.weight * HARTREE_EV / 8 / len(error) * slope)[:, None, None]
+        left = np.concatenate([left, cotangent * states.sums])
+        imaginary = cotangent * states.differences, states.differences
+    if backward:
+        slope, pairs = _mixed_variation(molecule, grid, expansion, (left, directions), imaginary)
+        expansion.backward(slope=slope, pairs=pairs)
+    return values
 
 
 def _reference_hessian(molecule: TrainingMolecule, functional: Functional, trainable: bool):
@@ -143,17 +179,37 @@ def _reference_hessian(molecule: TrainingMolecule, functional: Functional, train
     return grid, expansion, OrbitalHessian(molecule.orbo_ref, molecule.orbv_ref, fock, response)
 
 
+def _imaginary_products(
+    molecule: TrainingMolecule, functional: Functional, operator: OrbitalHessian, kappa: NDArray
+) -> NDArray:
+    """4 (A - B) kappa at the reference orbitals for kappa (K, n_vir, n_occ), hartree."""
+    product = operator.fock_vv @ kappa - kappa @ operator.fock_oo
+    if functional.exact_exchange:
+        dm = molecule.orbv_ref @ kappa @ molecule.orbo_ref.T
+        get_jk = molecule.integrals(functional.exact_exchange).get_jk
+        _, vk = get_jk(dm - dm.transpose(0, 2, 1), hermi=2, with_k=True)
+        product = product - functional.exact_exchange * (molecule.orbv_ref.T @ vk @ molecule.orbo_ref)
+    return 4 * product
+
+
 def _mixed_variation(
-    molecule: TrainingMolecule, grid, expansion: XCExpansion, left: NDArray, right: NDArray
+    molecule: TrainingMolecule,
+    grid,
+    expansion: XCExpansion,
+    real: tuple[NDArray, NDArray],
+    imaginary: tuple[NDArray, NDArray] | None = None,
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """Cotangents of e1 and e2 in sum_k left_k . (H_ML right_k), for (K, n_vir, n_occ) directions."""
+    """Cotangents of e1 and e2 in sum_k left_k . (H_ML right_k), for pairs (left, right) of (K, n_vir, n_occ).
+
+    Imaginary rotations leave the density as it is to first order: only the Fock matrix sees them.
+    """
     orbo, orbv = molecule.orbo_ref, molecule.orbv_ref
-    vv = np.einsum("kai,kbi->ab", left, right)
-    oo = np.einsum("kai,kaj->ij", left, right)
+    both = [real] if imaginary is None else [real, imaginary]
+    vv = sum(np.einsum("kai,kbi->ab", left, right) for left, right in both)
+    oo = sum(np.einsum("kai,kaj->ij", left, right) for left, right in both)
     second = 2 * (orbv @ (vv + vv.T) @ orbv.T - orbo @ (oo + oo.T) @ orbo.T)
     values = molecule.values_ref("hessian")
-    rho_left = grid.density_of_pairs(2 * orbv @ left, values)[:, None]
-    rho_right = grid.density_of_pairs(2 * orbv @ right, values)[:, None]
+    rho_left, rho_right = (grid.density_of_pairs(2 * orbv @ v, values)[:, None] for v in real)
     x_left, x_right = (invariants_jvp(expansion.rho, rho) for rho in (rho_left, rho_right))
     # sigma is quadratic in grad n: its second variation adds to that of the density matrix
     curvature = sum(invariants_jvp(a, b)[1] for a, b in zip(rho_left, rho_right, strict=True))

@@ -1,0 +1,89 @@
+"""Total energies are fitted by least squares beside the optimizer, which follows all other terms.
+
+The gradient of a molecule's energy by the parameters is some fifty times as long as that of the other terms together,
+and nearly the same for all molecules. In one sum with them it is all that an optimizer sees: it follows the sign of one
+molecule's energy error after another, and learns neither energies nor densities. Least squares knows how to deal with
+such directions. With r the energy errors of the molecules met so far, a their gradients when they were met last,
+
+    r_m(theta) = b_m + a_m . theta
+
+is known for all of them at any weights theta, and after each step of the optimizer weights change by the shortest c
+that takes these errors away,
+
+    c = -RELAXATION D A^T (A D A^T + RIDGE tr(A D A^T) / n)^-1 r,    D = 1 / (sqrt(v) + ...)
+
+in the metric of Adam's second moments v: parameters on which the other terms depend strongly are changed least. It is
+a Gauss-Newton step for the energies alone (as in Kalman-filter training of neural network potentials: T. B. Blank,
+S. D. Brown, J. Chemometrics 8, 391 (1994)), from gradients that some steps old weights had. It costs nothing to speak
+of, and it is the same for every loss. The rule is ours, not the paper's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+RELAXATION = 0.5  # of the predicted errors, what one step takes away
+RIDGE = 1e-2  # of the mean eigenvalue: energies whose gradients differ less than this from the others' are not forced
+LONGEST = 3.0  # largest change of a parameter, in learning rates: it shrinks with them, so that training comes to rest
+FLOOR = 1e-3  # of the largest sqrt(v), added to all
+
+
+class EnergyFit:
+    """Errors of total energies as linear functions of the parameters, and the step that takes them away.
+
+    Args:
+        memory: molecules that are kept; those met longest ago go first.
+    """
+
+    def __init__(self, memory: int):
+        self.memory = memory
+        self.known: OrderedDict[str, tuple[Tensor, float]] = OrderedDict()
+
+    def learn(self, name: str, error: float, gradient: Tensor, parameters: Tensor) -> None:
+        """Remember an energy error (mEh) and its gradient (n_parameters,) at these parameters."""
+        gradient = gradient.double()
+        self.known[name] = gradient, float(error - gradient @ parameters.double())
+        self.known.move_to_end(name)
+        while len(self.known) > self.memory:
+            self.known.popitem(last=False)
+
+    def predicted(self, parameters: Tensor) -> Tensor:
+        """Energy errors of the molecules met so far at these parameters, (n,), mEh."""
+        gradients, constants = self._linear()
+        return constants + gradients @ parameters.double()
+
+    def change(self, parameters: Tensor, second_moments: Tensor, learning_rate: float) -> Tensor:
+        """What to add to the parameters, (n_parameters,); see the module header.
+
+        Args:
+            parameters: (n_parameters,).
+            second_moments: Adam's, (n_parameters,); their scale does not matter.
+            learning_rate: of this step.
+        """
+        if not self.known:
+            return torch.zeros_like(parameters)
+        gradients, _ = self._linear()
+        roots = second_moments.double().sqrt()
+        metric = 1 / (roots + FLOOR * roots.max()) if roots.max() > 0 else torch.ones_like(roots)
+        scaled = gradients * metric
+        overlap = scaled @ gradients.T
+        ridge = RIDGE * overlap.diagonal().mean() * torch.eye(len(overlap), dtype=overlap.dtype)
+        change = -RELAXATION * scaled.T @ torch.linalg.solve(overlap + ridge, self.predicted(parameters))
+        longest = change.abs().max() / (LONGEST * learning_rate)
+        return (change / max(1.0, float(longest))).to(parameters.dtype)
+
+    def _linear(self) -> tuple[Tensor, Tensor]:
+        gradients, constants = zip(*self.known.values(), strict=True)
+        return torch.stack(gradients), torch.tensor(constants, dtype=torch.float64)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return dict(self.known)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.known = OrderedDict(state)
