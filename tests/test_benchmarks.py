@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dixc.config.training import Training
+
 ROOT = Path(__file__).parents[1]
 SECTIONS = ("xc", "tddft", "training", "storage", "profile", "run")
 
@@ -98,3 +100,15 @@ def test_work_is_counted_from_shapes():
     assert work.double == pytest.approx(2 * 2e-9 * 10 * 20 * 30)  # forward, and the gradient of b
     assert work.single == pytest.approx(2e-9 * 10 * 20 * 10)
     assert work.traffic > 8e-9 * 2 * (10 * 20 + 20 * 30)
+
+
+def test_variants_of_a_training_are_checked():
+    from benchmarks.trainings import changed
+
+    settings = changed(Training(), "learning_rate=0.02 energy.method=gradient")
+    assert (settings.learning_rate, settings.energy.method) == (0.02, "gradient")
+    assert changed(Training(), "") == Training()
+    with pytest.raises(SystemExit, match=r"training\.energy\.methods: no such key"):
+        changed(Training(), "energy.methods=gradient")
+    with pytest.raises(ValueError, match="least_squares"):
+        changed(Training(), "energy.method=magic")

@@ -29,6 +29,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "training.cache_gb": {"training": {"cache_gb": 7.0}},
     "training.gradient.*": {"training": {"gradient": {"weight": 7.0}}},
     "training.hessian.*": {"training": {"hessian": {"probes": 7}}},
+    "training.excitation.*": {"training": {"excitation": {"weight": 7.0}}},
     "training.*": {"training": {"learning_rate": 7.0}},
     "evaluation.baselines": {"evaluation": {"baselines": ["pbe", "r2scan"]}},
     "evaluation.scf.*": {"evaluation": {"scf": {"max_cycle": 7}}},

@@ -90,7 +90,7 @@ def term_sides(molecule: TrainingMolecule, functional, settings: Training) -> di
     gradient = partial(terms.gradient, molecule, functional, settings)
 
     def hessian() -> None:
-        terms.hessian(molecule, functional, settings, np.random.default_rng(0))
+        terms.hessian_and_excitations(molecule, functional, settings, np.random.default_rng(0))
 
     return {
         "E": energy,

@@ -36,8 +36,8 @@ LOSS_WORDS = {
             "sees no derivative of the reference energy.",
     "grad": "base, plus the energy's gradient with respect to orbital rotations, which vanishes at the "
             "reference density.",
-    "hess": "grad, plus products of the energy's Hessian with random orbital rotations: the curvature around "
-            "the reference density.",
+    "hess": "grad, plus products of the energy's Hessian with random orbital rotations, and with those of the "
+            "lowest excitations: the curvature around the reference density.",
 }  # fmt: skip
 
 

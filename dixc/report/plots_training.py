@@ -19,6 +19,7 @@ TERMS = ("energy", "density", "gradient", "hessian", "excitation")
 OVERALL = ("loss", "grad_norm", "learning_rate", "undone", "temperature")
 AXES = {"step": "step", "wall_s": "wall-clock / s"}
 MOST_POINTS = 400
+PANELS = 5  # in a line: as many as there are terms
 UNITS = {"per_bohr3": "bohr$^{-3}$", "hartree2": "hartree$^2$"}
 LINES = ("-", "--", ":", "-.")
 
@@ -63,12 +64,12 @@ def quantities(logs: dict[str, pd.DataFrame]) -> dict[str, list[str]]:
 
 
 def training_figure(logs: dict[str, pd.DataFrame], along: str) -> Figure | None:
-    """All logged quantities against `along` (step or wall_s): four panels a line, logarithmic."""
+    """All logged quantities against `along` (step or wall_s): five panels a line, logarithmic."""
     shown = {kind: columns for kind, columns in quantities(logs).items() if columns}
     if not shown:
         return None
-    lines = [columns[start : start + 4] for columns in shown.values() for start in range(0, len(columns), 4)]
-    result, axes = figure(len(lines), 4, 12.0, 0.5 + 2.25 * len(lines), sharex=True)
+    lines = [columns[i : i + PANELS] for columns in shown.values() for i in range(0, len(columns), PANELS)]
+    result, axes = figure(len(lines), PANELS, 14.0, 0.5 + 2.25 * len(lines), sharex=True)
     models = list(dict.fromkeys(parts(name)[0] for name in logs))
     for panel in axes.flat:
         panel.set_visible(False)

@@ -198,8 +198,9 @@ def _stored_kb(config: Config, n_heavy: int, split: str) -> float:
     dense = pairs <= settings.max_dense_pairs
     stored = 8 * settings.n_states * pairs  # amplitudes of both methods in float32
     if split != "test":
-        # two triangles in float32, or probes in float16 and their products in float32
+        # two triangles in float32, or probes in float16 and their products in float32; X - Y beside X + Y
         stored += 4 * pairs**2 if dense else 6 * settings.n_probes * pairs
+        stored += 4 * settings.n_states * pairs
     return stored / 1000
 
 

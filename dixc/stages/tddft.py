@@ -7,6 +7,7 @@ Test molecules above `derivatives.states_max_heavy` heavy atoms have no row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
             if f"{settings.methods[0]}_energies" not in states:  # a large test molecule
                 continue
             common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
-            mf = _mean_field(record, xc, group)
+            mf = solved_mean_field(record, xc, group, bool(group.attrs["converged"]))
             solver = _solver(mf, record.name) if mf.converged else None
             if not mf.converged:
                 tqdm.write(f"{record.name}: no excitations, the SCF did not converge")
@@ -89,12 +90,13 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
     write_csv(out, pd.DataFrame(rows, columns=COLUMNS), provenance.collect() | made_from)
 
 
-def _mean_field(record: ReferenceRecord, xc, group):
+def solved_mean_field(record: ReferenceRecord, xc, orbitals: Mapping[str, NDArray], converged: bool):
+    """A functional's mean field with the orbitals that its SCF had (`mo_coeff`, `mo_occ`, `mo_energy`), grid built."""
     mf = record.mean_field(xc)
     mf.grids.build()
     for name in ("mo_coeff", "mo_occ", "mo_energy"):
-        setattr(mf, name, np.array(group[name]))
-    mf.converged = bool(group.attrs["converged"])
+        setattr(mf, name, np.array(orbitals[name]))
+    mf.converged = converged
     return mf
 
 
