@@ -37,13 +37,14 @@ class FittedIntegrals:
 
     Args:
         mol: PySCF molecule.
+        fitting: PySCF's density-fitting object, if there is one already, in whatever basis.
 
     Attributes:
-        df: PySCF's density-fitting object, built.
+        df: the density-fitting object, built.
     """
 
-    def __init__(self, mol):
-        self.df = df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="hf")).build()
+    def __init__(self, mol, fitting: df.DF | None = None):
+        self.df = fitting or df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="hf")).build()
 
     def get_jk(self, dm: NDArray, hermi: int = 1, with_k: bool = False) -> tuple[NDArray, NDArray | None]:
         """J' and, if wanted, K' of symmetric density matrices (..., nao, nao), hartree."""

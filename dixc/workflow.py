@@ -31,7 +31,7 @@ METHODS = {
     "train": 4,
     "evaluate": 3,
     "warmstart": 1,
-    "tddft": 1,
+    "tddft": 2,
     "tables": 1,
     "report": 1,
 }

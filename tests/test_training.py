@@ -152,6 +152,18 @@ def test_losses_are_cumulative_and_base_knows_no_derivatives(data, tmp_path):
     assert np.isfinite(blind.train_step()["loss"]), "base must run without any reference derivative"
 
 
+def test_derivatives_without_amplitudes_are_refused(data, tmp_path):
+    old = trainer(data, tmp_path, "hess")
+    for molecule in old.molecules.molecules.values():
+        molecule._derivatives.pop("tddft_conjugates", None)
+    with pytest.raises(UserError, match=r"no amplitudes of excitations .*training\.excitation\.weight"):
+        old.train_step()
+    without = trainer(data, tmp_path, "hess", excitation={"weight": 0.0})
+    for molecule in without.molecules.molecules.values():
+        molecule._derivatives = {"a_plus_b": molecule._derivatives["a_plus_b"]}
+    assert "excitation_weighted" not in without.train_step()
+
+
 def test_training_lowers_the_loss(data, tmp_path):
     run = trainer(data, tmp_path, "grad", steps=40, learning_rate=1e-2, precision="mixed")
     run.run()

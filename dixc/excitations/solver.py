@@ -81,7 +81,8 @@ class ResponseSolver:
         elif self.hybrid:
             self.low_plus, self.low_minus = integral_matrices(self.mf, low)
         else:  # for a start and a preconditioner fitted integrals are good enough
-            self.low_plus = 4 * FittedIntegrals(self.mf.mol).pairs(low.orbo, low.orbv)
+            fitted = FittedIntegrals(self.mf.mol, getattr(self.mf, "with_df", None))
+            self.low_plus = 4 * fitted.pairs(low.orbo, low.orbv)
             self.low_minus = np.zeros_like(self.low_plus)
         kernel = self._kernel if is_pointwise(self.mf) else xc_kernel(self.mf, guide=True)
         if kernel is not None:

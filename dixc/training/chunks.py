@@ -21,7 +21,7 @@ from dixc.elements import SYMBOLS
 from dixc.errors import UserError
 from dixc.records import record_from_group
 from dixc.store import decoding, open_chunk, require_made_from
-from dixc.training.data import DERIVATIVE_NAMES, TrainingMolecule
+from dixc.training.data import DERIVATIVE_NAMES, HESSIAN_NAMES, TrainingMolecule
 
 
 class Place(NamedTuple):
@@ -76,7 +76,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
         with open_chunk(path, stage="derivatives") as chunk, decoding(path):
             require_made_from(chunk, path, reference=references)
             for key, group in chunk.items():
-                if any(name in group for name in DERIVATIVE_NAMES):
+                if any(name in group for name in HESSIAN_NAMES):
                     self._derivatives[str(group.attrs["name"])] = Place(path, key, stamp)
 
     def _index_references(self, path: Path, need_derivatives: bool) -> None:

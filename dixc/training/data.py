@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from pyscf.scf import hf
 
+from dixc.errors import UserError
 from dixc.excitations import kernel_matrix
 from dixc.excitations.matrices import NEGLIGIBLE_ELECTRONS
 from dixc.functionals import registry
@@ -29,7 +30,8 @@ from dixc.xc import XCExpansion, density_kernel
 
 GUIDE_COLUMN = 3e-3  # smaller columns of the guide cost a third of its time, and save no iteration
 STATE_NAMES = ("tddft_energies", "tddft_amplitudes", "tddft_conjugates")
-DERIVATIVE_NAMES = ("a_plus_b", "probes", "hessian_probes", *STATE_NAMES)  # what the loss terms use
+HESSIAN_NAMES = ("a_plus_b", "probes", "hessian_probes")  # the first, or the other two
+DERIVATIVE_NAMES = (*HESSIAN_NAMES, *STATE_NAMES)  # what the loss terms use
 
 
 class States(NamedTuple):
@@ -242,7 +244,15 @@ class TrainingMolecule:
         """The lowest singlets that the derivative stage found.
 
         Their amplitudes are rounded to float32; scaled anew, they give the reference's energies to a microhartree.
+
+        Raises:
+            UserError: its derivatives have none.
         """
+        if not set(STATE_NAMES) <= set(self._derivatives):
+            raise UserError(
+                f"{self.record.name}: its derivatives have no amplitudes of excitations "
+                "(an older dixc made them: run the stage again, or set training.excitation.weight to 0)"
+            )
         energies, sums, differences = (self._derivatives[name].astype(float) for name in STATE_NAMES)
         scale = np.sqrt(np.einsum("kai,kai->k", sums, differences))[:, None, None]
         return States(energies, sums / scale, differences / scale)

@@ -36,7 +36,7 @@ class EnergyFit:
     """Errors of total energies as linear functions of the parameters, and the step that takes them away.
 
     Args:
-        memory: molecules that are kept; those met longest ago go first.
+        memory: molecules that are kept, as many gradients of all parameters; those met longest ago go first.
     """
 
     def __init__(self, memory: int):
@@ -45,16 +45,15 @@ class EnergyFit:
 
     def learn(self, name: str, error: float, gradient: Tensor, parameters: Tensor) -> None:
         """Remember an energy error (mEh) and its gradient (n_parameters,) at these parameters."""
-        gradient = gradient.double()
-        self.known[name] = gradient, float(error - gradient @ parameters.double())
+        self.known[name] = gradient, float(error - gradient.double() @ parameters.double())
         self.known.move_to_end(name)
         while len(self.known) > self.memory:
             self.known.popitem(last=False)
 
     def predicted(self, parameters: Tensor) -> Tensor:
         """Energy errors of the molecules met so far at these parameters, (n,), mEh."""
-        gradients, constants = self._linear()
-        return constants + gradients @ parameters.double()
+        parameters = parameters.double()
+        return torch.stack([constant + a.double() @ parameters for a, constant in self.known.values()])
 
     def change(self, parameters: Tensor, second_moments: Tensor, learning_rate: float) -> Tensor:
         """What to add to the parameters, (n_parameters,); see the module header.
@@ -66,19 +65,16 @@ class EnergyFit:
         """
         if not self.known:
             return torch.zeros_like(parameters)
-        gradients, _ = self._linear()
-        roots = second_moments.double().sqrt()
-        metric = 1 / (roots + FLOOR * roots.max()) if roots.max() > 0 else torch.ones_like(roots)
+        roots = second_moments.sqrt()
+        metric = roots.max() / (roots + FLOOR * roots.max()) if roots.max() > 0 else torch.ones_like(roots)
+        gradients = torch.stack([gradient for gradient, _ in self.known.values()])
         scaled = gradients * metric
-        overlap = scaled @ gradients.T
+        overlap = (scaled @ gradients.T).double()
         ridge = RIDGE * overlap.diagonal().mean() * torch.eye(len(overlap), dtype=overlap.dtype)
-        change = -RELAXATION * scaled.T @ torch.linalg.solve(overlap + ridge, self.predicted(parameters))
+        coefficients = torch.linalg.solve(overlap + ridge, self.predicted(parameters))
+        change = -RELAXATION * scaled.T @ coefficients.to(scaled.dtype)
         longest = change.abs().max() / (LONGEST * learning_rate)
         return (change / max(1.0, float(longest))).to(parameters.dtype)
-
-    def _linear(self) -> tuple[Tensor, Tensor]:
-        gradients, constants = zip(*self.known.values(), strict=True)
-        return torch.stack(gradients), torch.tensor(constants, dtype=torch.float64)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
