@@ -156,16 +156,16 @@ class XCExpansion:
         return first + invariants_curvature(drho, self._e1)
 
     def energy_gradient(self) -> Tensor:
-        """Gradient of the energy by the parameters that are trained, (n_parameters,), hartree.
+        """Gradient of the energy by all parameters, (n_parameters,), hartree; zero for those that are not trained.
 
         Of a trainable expansion, before `backward`, which takes its graphs.
         """
-        parameters = [p for p in self.functional.parameters() if p.requires_grad]
+        parameters = list(self.functional.parameters())
+        trained = [p for p in parameters if p.requires_grad]
         total = sum(energy for _, _, energy, _ in self._graphs)
-        if not total.requires_grad:
-            return torch.cat([torch.zeros_like(p).flatten() for p in parameters])
-        gradients = torch.autograd.grad(total, parameters, retain_graph=True, materialize_grads=True)
-        return torch.cat([gradient.flatten() for gradient in gradients])
+        gradients = torch.autograd.grad(total, trained, retain_graph=True, allow_unused=True)
+        known = {id(p): g for p, g in zip(trained, gradients, strict=True) if g is not None}
+        return torch.cat([known.get(id(p), torch.zeros_like(p)).flatten() for p in parameters])
 
     def backward(
         self, energy: float = 0.0, slope: Tensor | None = None, pairs: tuple[Tensor, Tensor] | None = None

@@ -105,6 +105,11 @@ def test_energy_gradient_by_finite_differences(water, order, name):
         torch.nn.utils.vector_to_parameters(start + step * direction, functional.parameters())
         return XCExpansion(functional, rho, grid.points, 0).energy
 
+    first = next(functional.parameters())
+    first.requires_grad_(False)
+    frozen = XCExpansion(functional, rho, grid.points, order, trainable=True).energy_gradient()
+    assert not frozen[: first.numel()].any()
+    assert torch.allclose(frozen[first.numel() :], analytic[first.numel() :])
     expected = float(analytic @ direction)
     errors = [abs((energy(h) - energy(-h)) / (2 * h) / expected - 1) for h in (1e-3, 1e-4)]
     assert errors[1] < 1e-6

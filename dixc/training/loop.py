@@ -189,7 +189,7 @@ class Trainer:
         """Take away what is left of the energy errors after the optimizer's step (`dixc.training.energies`)."""
         parameters = list(self.functional.parameters())
         weights = parameters_to_vector(parameters).detach()
-        known = [self.optimizer.state[p].get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
+        known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
         moments = parameters_to_vector(known)
         change = self.energies.change(weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
         vector_to_parameters(weights + change.to(weights.device), parameters)
