@@ -158,12 +158,13 @@ def test_snakemake_ended_loses_no_finished_file(tmp_path, sent):
 
 
 def background(workflow: Workflow) -> subprocess.Popen:
-    """Snakemake in a process group of its own."""
+    """Snakemake in a process group of its own, one that Ctrl-C reaches even if these tests run in the background."""
     workflow.write()
     command = [sys.executable, "-m", "snakemake", "--cores", "4", "-s", workflow.snakefile]
     return subprocess.Popen(
         [*command, "--configfile", "tiny.yaml"],
         cwd=workflow.folder, env=workflow.environment, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
