@@ -2,8 +2,8 @@
 
 The gradient of a molecule's energy by the parameters is fifty to a hundred times as long as that of the other terms
 together, and nearly the same for all molecules. In one sum with them it is all that an optimizer sees: it follows the
-sign of one molecule's energy error after another, and learns neither energies nor densities. Least squares knows how to
-deal with such directions. With r the energy errors of the molecules met so far, a their gradients when they were met
+sign of one molecule's energy error after another, and learns the rest less well than it could. Least squares knows how
+to deal with such directions. With r the energy errors of the molecules met so far, a their gradients when they were met
 last,
 
     r_m(theta) = b_m + a_m . theta
