@@ -3,8 +3,9 @@
 The map D -> rho (density, its gradient, kinetic energy density) is linear; its adjoint takes grid functions back to
 matrices. Everything that dixc differentiates passes through this pair, so no graph over orbitals is ever built.
 
-Points are taken in blocks that fit a core's cache. PySCF hands them out sorted in space, so that a block has orbitals
-that vanish on all of it: they are left out of every product (`NEGLIGIBLE`).
+Points are taken in blocks that fit a core's cache (larger ones on a GPU, which wants much work at once). PySCF hands
+them out sorted in space, so that a block has orbitals that vanish on all of it: they are left out of every product
+(`NEGLIGIBLE`).
 
 Symbols: N points, nao atomic orbitals, nvar = 1 (LDA), 4 (GGA), 5 (meta-GGA) rows [n, n_x, n_y, n_z, tau] in the order
 and with the conventions of PySCF (tau = 1/2 sum |grad phi|^2); v = dE/drho with quadrature weights included.
@@ -24,7 +25,7 @@ from torch import Tensor
 from dixc.functionals.base import GridPoints
 
 NVAR = {"LDA": 1, "GGA": 4, "MGGA": 5}
-BLOCK_POINTS = 1024
+BLOCK_POINTS = {"cpu": 1024, "cuda": 65_536}
 # an orbital is left out of a block where |phi| and |grad phi| times sqrt(weight) stay below this
 NEGLIGIBLE = {torch.float64: 1e-10, torch.float32: 1e-7}
 
@@ -124,11 +125,12 @@ class AOGrid:
 
     def blocks(self) -> Iterator[Block]:
         """All points, block by block."""
-        for index, start in enumerate(range(0, self.n_points, BLOCK_POINTS)):
+        size = BLOCK_POINTS[self.device.type]
+        for index, start in enumerate(range(0, self.n_points, size)):
             if index < len(self._cache):
                 yield self._cache[index]
                 continue
-            block = self._evaluate(slice(start, min(start + BLOCK_POINTS, self.n_points)))
+            block = self._evaluate(slice(start, min(start + size, self.n_points)))
             if self._keep:
                 self._cache.append(block)
             yield block

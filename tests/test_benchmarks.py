@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from dixc.config.training import Training
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = ("xc", "tddft", "training", "storage", "profile", "run")
+SECTIONS = ["xc", "tddft", "training", "storage", "profile", "run"]
+if torch.cuda.is_available():
+    SECTIONS.append("device")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,7 @@ def measured(tmp_path_factory) -> Path:
     command += ["--out", str(folder), "--run", str(folder / "run")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert ("device: no CUDA device here" in done.stderr) != torch.cuda.is_available()
     return folder
 
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-SECTIONS = ("xc", "tddft", "training", "storage", "profile", "run")
+SECTIONS = ("xc", "tddft", "training", "device", "storage", "profile", "run")
 ROOT = Path(__file__).parents[2]
 
 
@@ -60,14 +60,14 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def measure(section: str, options, work: Path, run: Path) -> list[dict]:
     """Rows of one section."""
-    from benchmarks.speed import default_run, profile, storage, tddft, training, xc
+    from benchmarks.speed import default_run, device, profile, storage, tddft, training, xc
 
     if section == "run":
         return default_run.measure(run) if run.is_dir() else []
     if section == "xc":
         return xc.measure(options)
-    module = {"tddft": tddft, "training": training, "storage": storage, "profile": profile}[section]
-    return module.measure(options, work)
+    modules = {"tddft": tddft, "training": training, "device": device, "storage": storage, "profile": profile}
+    return modules[section].measure(options, work)
 
 
 def main(given: list[str] | None = None) -> None:
@@ -87,7 +87,8 @@ def main(given: list[str] | None = None) -> None:
             print(f"{section} ...", file=sys.stderr, flush=True)
             rows = measure(section, options, work, asked.run)
             if not rows:
-                print(f"{section}: nothing found in {asked.run}", file=sys.stderr)
+                where = f" in {asked.run}" if section == "run" else ""
+                print(f"{section}: nothing found{where}", file=sys.stderr)
             else:
                 page.keep(asked.out, section, rows, machine.description(asked.threads) | machine.limits())
     page.write(asked.out)

@@ -13,7 +13,7 @@ from benchmarks.speed.texts import HEAD, TEXTS
 from dixc.store import atomic_file
 
 FOLDER = "performance"
-TIMED = ("xc", "tddft", "training", "profile")
+TIMED = ("xc", "tddft", "training", "device", "profile")
 
 
 def keep(out: Path, section: str, rows: list[dict], machine_facts: dict) -> None:

@@ -86,6 +86,11 @@ def training_tables(table: pd.DataFrame) -> str:
     return text + "\n" + markdown(["molecule", "heavy atoms", "peak memory of a training process, MB"], rows)
 
 
+def device_tables(table: pd.DataFrame) -> str:
+    """Steps on both devices."""
+    return comparison(table, {"scf_builds": "SCF builds"})
+
+
 def storage_tables(table: pd.DataFrame) -> str:
     """A molecule, and QM9."""
     keys = ["reference_MB", "derivatives_MB", "dense_MB", "without_dense_MB"]
@@ -151,6 +156,7 @@ SECTIONS: dict[str, Lines] = {
     "xc": xc_tables,
     "tddft": tddft_tables,
     "training": training_tables,
+    "device": device_tables,
     "storage": storage_tables,
     "profile": profile_tables,
     "run": run_tables,

@@ -40,6 +40,12 @@ of PySCF on grid level 1. E, gradient and Hessian terms are at the reference den
 gradient; steps are whole steps of the trainer, the model's SCF and the optimizer included, from orbitals that
 are a usual change of the weights away.""",
     ),
+    "device": (
+        "Training on a GPU",
+        """\
+Whole steps of the trainer, the same on both sides, mixed precision; architectures of `config/benchmark.yaml`,
+untrained. Integrals, Coulomb matrices, rotations of orbitals and linear solvers stay on the CPU.""",
+    ),
     "storage": (
         "Storage",
         """\

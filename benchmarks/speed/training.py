@@ -7,6 +7,7 @@ in the table; the default run's is in the profile) and the learning rate is too 
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from benchmarks.speed.tddft import MODEL
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.config.training import Training
 from dixc.functionals import registry
+from dixc.functionals.base import Functional
 from dixc.training import terms
 from dixc.training.chunks import ChunkedMolecules
 from dixc.training.data import TrainingMolecule
@@ -38,20 +40,25 @@ BASE = "PySCF r2scan"
 STILL = 1e-12  # learning rate
 
 
-def new_trainer(reference: Path, derivatives: Path, loss: str) -> Trainer:
-    """A trainer of one molecule whose steps leave the weights as they are."""
+def new_trainer(
+    reference: Path, derivatives: Path, loss: str, start: Functional | None = None, device: str = "cpu"
+) -> Trainer:
+    """A trainer of one molecule whose steps leave the weights as they are.
+
+    Args:
+        start: what the weights are near to; the trained functional that comes with dixc if None.
+    """
     settings = Training(learning_rate=STILL)
-    functional = registry.resolve(MODEL)
-    start = registry.resolve(MODEL).state_dict()
+    functional = copy.deepcopy(start) if start is not None else registry.resolve(MODEL)
     generator = torch.Generator().manual_seed(0)
-    for name, value in functional.named_parameters():
+    for value in functional.parameters():
         noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
-        value.data = start[name] * (1 + PERTURBATION * noise)
+        value.data *= 1 + PERTURBATION * noise
     dtype = torch.float32 if settings.precision == "mixed" else torch.float64
     levels = (settings.grid_level, settings.hessian.grid_level)
-    train = ChunkedMolecules([reference], [derivatives], *levels, functional.xctype, dtype=dtype)
+    train = ChunkedMolecules([reference], [derivatives], *levels, functional.xctype, device, dtype)
     checkpoint = reference.with_suffix(".checkpoint")
-    return Trainer(functional, loss, 0, settings, train, {}, checkpoint)
+    return Trainer(functional.to(device), loss, 0, settings, train, {}, checkpoint)
 
 
 class Steps:
@@ -60,14 +67,16 @@ class Steps:
     Args:
         trainer: of one molecule.
         molecule: replaces the trainer's, to be shared.
+        before: the functional at whose solution a step starts; the one that comes with dixc if None.
     """
 
-    def __init__(self, trainer: Trainer, molecule: TrainingMolecule):
+    def __init__(self, trainer: Trainer, molecule: TrainingMolecule, before: Functional | None = None):
         from dixc.training import model_scf
 
         self.trainer, self.name = trainer, molecule.record.name
         trainer.molecules.molecules[self.name] = molecule
-        before = registry.resolve(MODEL).to(next(trainer.functional.parameters()).dtype)
+        before = copy.deepcopy(before) if before is not None else registry.resolve(MODEL)
+        before = before.to(next(trainer.functional.parameters()))
         tolerance = trainer.settings.density.scf_conv_tol_grad
         point = model_scf.solve(molecule, before, None, tolerance, order=1)
         self.start, self.builds = (point.orbo, point.orbv), 0
