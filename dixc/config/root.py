@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from dixc.errors import UserError
 SPLITS: tuple[Split, ...] = get_args(Split)
 NO_LOSS = "none"
 MAX_CHUNKS = 100_000  # each is a handful of jobs
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class FunctionalId(NamedTuple):
@@ -31,6 +32,11 @@ class FunctionalId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.model}-{self.loss}-{self.seed}" if self.trained else self.model
+
+
+def _with_own(section: SectionT, **own: float | None) -> SectionT:
+    """A section with what a model has of its own."""
+    return section.model_copy(update={key: value for key, value in own.items() if value is not None})
 
 
 class Config(Section):
@@ -131,3 +137,19 @@ class Config(Section):
                 return entry
         names = ", ".join(entry.key for entry in self.models)
         raise UserError(f"model {key} is not in the config's models: {names or 'none'}")
+
+    def prefit_of(self, key: str) -> Prefit:
+        """The section `prefit` as it applies to the model that files and tables call `key`.
+
+        Raises:
+            UserError: the run has no such model.
+        """
+        return _with_own(self.prefit, steps=self.model(key).prefit_steps)
+
+    def training_of(self, key: str) -> Training:
+        """The section `training` as it applies to the model that files and tables call `key`.
+
+        Raises:
+            UserError: the run has no such model.
+        """
+        return _with_own(self.training, learning_rate=self.model(key).learning_rate)

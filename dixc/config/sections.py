@@ -208,6 +208,12 @@ class Model(Section):
         default=None,
         description="its name in files and tables, where the list has a `name` twice; by default `name`",
     )
+    prefit_steps: int | None = Field(
+        default=None, ge=1, description="`prefit.steps` of this model, if it needs more or fewer"
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="`training.learning_rate` of this model, if it needs another"
+    )
 
     @property
     def key(self) -> str:

@@ -43,21 +43,22 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     entry = config.model(model)
     seeded = {"seed": seed} if "seed" in registry.hyperparameters(entry.name) else {}
     functional = registry.create(entry.name, **(seeded | entry.hyperparameters))
-    target = registry.create(config.prefit.target)
+    settings = config.prefit_of(model)
+    target = registry.create(settings.target)
     require_writable(out)
     part = functional.pointwise_part
     if not isinstance(part, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
         raise UserError(
-            f"prefit: {model} and {config.prefit.target} must both be pointwise or have a pointwise part"
+            f"prefit: {model} and {settings.target} must both be pointwise or have a pointwise part"
         )
     records, symbols = _sample(references)
     x, weights = _points(records)
-    error = fit(part, target, x, weights, config.prefit.steps, config.prefit.points, seed)
+    error = fit(part, target, x, weights, settings.steps, settings.points, seed)
     metadata = {
         "model": model,
         "loss": "prefit",
         "seed": seed,
-        "prefit": config.prefit.model_dump(mode="json"),
+        "prefit": settings.model_dump(mode="json"),
         "prefit_rms_hartree_per_electron": error,
         "elements": symbols,
         "provenance": provenance.collect() | training_origin(config, references),

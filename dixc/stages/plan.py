@@ -91,12 +91,13 @@ def plan(config: Config, sizes: Sizes) -> list[Row]:
         _chunks(config, part.splits) for part in (config.evaluation.tddft, config.evaluation.warmstart)
     )
     second = sorted({*of_tddft, *(config.chunks("train") if trained else [])})
-    start, prefits = [fixed_cost("start")], len(config.models) * len(config.training.seeds)
+    start = [fixed_cost("start")]
+    prefits = [_prefit(config, model.key) for model in config.models for _ in config.training.seeds]
     work = {
         "molecules": ([], start),
         "reference": (list(sizes), _jobs(config, "reference", list(sizes), sizes)),
         "derivatives": (second, _second_derivatives(config, second, sizes)),
-        "prefit": ([], [_prefit(config)] * prefits),
+        "prefit": ([], prefits),
         "train": ([], [_training(config, name, sizes) for name in trained]),
         "evaluate": (list(sizes), _jobs(config, "evaluate", list(sizes), sizes) * n),
         "default_guess": (warm, _jobs(config, "default_guess", warm, sizes)),
@@ -204,10 +205,11 @@ def _stored_kb(config: Config, n_heavy: int, split: str) -> float:
     return stored / 1000
 
 
-def _prefit(config: Config) -> Cost:
+def _prefit(config: Config, model: str) -> Cost:
     """Measured with the default numbers of steps and points."""
-    defaults, measured = type(config.prefit)(), fixed_cost("prefit")
-    share = config.prefit.steps * config.prefit.points / (defaults.steps * defaults.points)
+    settings, measured = config.prefit_of(model), fixed_cost("prefit")
+    defaults = type(settings)()
+    share = settings.steps * settings.points / (defaults.steps * defaults.points)
     return measured._replace(seconds=fixed_cost("start").seconds + share * measured.seconds)
 
 

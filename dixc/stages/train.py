@@ -64,7 +64,7 @@ def _train(
     log: Path,
     checkpoints: Path,
 ) -> None:
-    settings = config.training
+    settings = config.training_of(model)
     device = chosen_device(settings.device, parallel.Team().rank)
     functional = files.load(start, config.classes()).to(device)
     load = partial(

@@ -143,9 +143,14 @@ def derivative_settings(wildcards):
     return json.dumps({"derivatives": section.model_dump(mode="json")}, sort_keys=True)
 
 
+def prefit_settings(wildcards):
+    """The section `prefit` of a model, as text."""
+    return json.dumps({"prefit": CONFIG.prefit_of(wildcards.model).model_dump(mode="json")}, sort_keys=True)
+
+
 def training_settings(wildcards):
-    """The training settings that decide the weights of this loss, as text."""
-    return json.dumps(CONFIG.training.settings(wildcards.loss), sort_keys=True)
+    """The training settings of a model that decide the weights of this loss, as text."""
+    return json.dumps(CONFIG.training_of(wildcards.model).settings(wildcards.loss), sort_keys=True)
 
 
 def longest_first(wildcards):

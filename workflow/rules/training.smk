@@ -22,7 +22,7 @@ rule prefit:
         method=METHODS["prefit"],
         reference=repeated("--reference", "reference"),
         hyperparameters=model_settings,
-        settings=settings("prefit"),
+        settings=prefit_settings,
     shell:
         "dixc prefit --config {params.config} --model {wildcards.model} --seed {wildcards.seed}"
         " {params.reference} --out {output} --threads {threads} &> {log}"
