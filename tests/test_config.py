@@ -188,6 +188,19 @@ def test_training_settings_leave_out_what_does_not_change_the_weights():
     assert more_seeds.settings("hess") == other.settings("hess")
 
 
+def test_a_model_may_have_its_own_prefit_steps_and_learning_rate():
+    models = [{"name": "xcdiff"}, {"name": "skala-mgga", "learning_rate": 1e-3, "prefit_steps": 7}]
+    config = validate({**SMALL, "models": models})
+    assert config.training_of("xcdiff") == config.training
+    assert config.prefit_of("xcdiff") == config.prefit
+    expected = config.training.model_copy(update={"learning_rate": 1e-3})
+    assert config.training_of("skala-mgga") == expected != config.training
+    assert config.prefit_of("skala-mgga").steps == 7
+    assert config.prefit_of("skala-mgga").points == config.prefit.points
+    with pytest.raises(UserError, match=r"models\[0\]\.learning_rate"):
+        validate({**SMALL, "models": [{"name": "xcdiff", "learning_rate": 0.0}]})
+
+
 def test_written_config_reads_back_and_is_left_alone(tmp_path):
     path = tmp_path / "deep" / "config.yaml"
     for data in (SMALL, changed("molecules.test", {"count": 2, "min_heavy": 1, "max_heavy": 3})):

@@ -13,7 +13,7 @@ from dixc.functionals import files, prefit, registry
 from dixc.functionals.base import GridPoints, SpinDensity
 from dixc.functionals.lda import slater
 from dixc.functionals.reduced import EMPTY_BELOW, SpinPoints
-from dixc.functionals.tail import TAIL_END, TAIL_START
+from dixc.functionals.tail import TAIL_END, TAIL_START, TailSwitch
 from dixc.grid import AOGrid
 from dixc.xc import XCExpansion, invariants
 
@@ -87,6 +87,40 @@ def test_gradcheck(model, ns):
     fast = not hasattr(model, "exchange")
     assert torch.autograd.gradcheck(scaled_energy(model, x), (m,), eps=1e-6, atol=1e-6)
     assert torch.autograd.gradgradcheck(scaled_energy(model, x), (m,), eps=1e-6, atol=1e-5, fast_mode=fast)
+
+
+def test_features_of_skala_are_an_invertible_combination_of_the_published_ones():
+    """A first layer on plain logarithms that has absorbed the map gives the same function."""
+    functional = registry.create("skala-mgga", **SMALL["skala-mgga"], seed=1)
+    names = [f"{x}{s}" for x in ("n", "s", "t") for s in "ab"]
+    rows = torch.zeros(7, 7, dtype=torch.float64)
+    shift = torch.zeros(7, dtype=torch.float64)
+    for i, name in enumerate(names):
+        kind, power = "nst".index(name[0]), {"n": 0.0, "s": -8 / 3, "t": -5 / 3}[name[0]]
+        rows[i, i] = 1.0
+        rows[i, names.index("n" + name[1])] += power
+        rows[i] /= functional.spread[kind]
+        shift[i] = functional.centre[kind] / functional.spread[kind]
+    rows[6, 6], rows[6, names.index("sa")], rows[6, names.index("sb")] = 1.0, -0.5, -0.5
+    assert abs(torch.linalg.det(rows)) > 0.01
+    x = open_shell(
+        closed_shell([0.3, 1.0], [1.0, 0.5], [0.5, 2.0]), closed_shell([0.1, 2.0], [0.3, 0.9], [1.0, 0.7])
+    )
+    density = SpinDensity(x, "MGGA")
+    n_a, n_b, s_a, s_b, t_a, t_b = x[0], x[1], x[2], x[4], x[5], x[6]
+    logs = torch.log(torch.stack([n_a, n_b, s_a, s_b, t_a, t_b, density.sigma], dim=-1) + 1e-5)
+    first = functional.input[0]
+    encoded = []
+    for order in (list(range(7)), [1, 0, 3, 2, 5, 4, 6]):
+        weight = first.weight @ rows
+        hidden = logs[:, order] @ weight.T + first.bias - first.weight @ shift
+        hidden = torch.nn.functional.silu(hidden)
+        for layer in functional.input[1:]:
+            hidden = torch.nn.functional.silu(layer(hidden))
+        encoded.append(hidden)
+    expected = 2 * torch.sigmoid(functional.network(sum(encoded) / 2) / 2)
+    points = SpinPoints(density)
+    torch.testing.assert_close(functional.factor(density, points, TailSwitch(points.total)), expected)
 
 
 def test_parameter_gradient_of_second_derivatives_matches_finite_differences(name):

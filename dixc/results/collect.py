@@ -127,7 +127,9 @@ def _sizes(heavy: pd.Series) -> str:
 
 
 def _described(model) -> str:
-    changed = ", ".join(f"{key} {value}" for key, value in model.hyperparameters.items())
+    own = {"prefit steps": model.prefit_steps, "learning rate": model.learning_rate}
+    settings = model.hyperparameters | {key: value for key, value in own.items() if value is not None}
+    changed = ", ".join(f"{key} {value}" for key, value in settings.items())
     return f"{model.key} ({changed})" if changed else model.key
 
 

@@ -63,16 +63,22 @@ def run(source: Path, out: Path) -> None:
     folders = sorted(path.parent for path in source.glob("*/seeds.csv"))
     if not folders:
         raise UserError(f"{source}: no run in it (a folder with seeds.csv)")
-    text = "\n".join([HEAD, *(section(read(folder)) for folder in folders)])
+    text = "\n".join([HEAD, *(section(read(folder), _notes(folder)) for folder in folders)])
     with atomic_file(out) as file:
         file.write(text.encode())
 
 
-def section(tables: dict[str, pd.DataFrame]) -> str:
+def _notes(folder: Path) -> str:
+    """What people wrote about a run, in notes.md beside its tables; nothing if there is none."""
+    path = folder / "notes.md"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+
+def section(tables: dict[str, pd.DataFrame], notes: str = "") -> str:
     """All about one run."""
     about = dict(zip(tables["about"]["key"], tables["about"]["value"], strict=True))
     seeds = Seeds(tables["seeds"])
-    pieces = [f"## Run `{about.get('run', '')}`", _described(about), "### Averaged over architectures",
+    pieces = [f"## Run `{about.get('run', '')}`", _described(about), notes, "### Averaged over architectures",
               _minao(seeds, about), overview(seeds), "### Claims", claims(seeds), "### Each architecture",
               *(architecture(seeds, model) for model in seeds.models), "### At equal training time",
               equal_time(tables["training"]), "### Failures", failures(tables["failures"])]  # fmt: skip
