@@ -9,6 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 
+class EnergyError(NamedTuple):
+    """Error of a molecule's total energy at the model's own SCF solution.
+
+    Attributes:
+        error: mEh.
+        gradient: by all parameters, (n_parameters,), in main memory.
+    """
+
+    error: float
+    gradient: torch.Tensor
+
+
 class Part(NamedTuple):
     """A molecule's part of a step.
 
@@ -19,7 +31,7 @@ class Part(NamedTuple):
         builds: evaluations of the functional in it.
         orbitals: where its next SCF starts; None for at the reference.
         gradient: parameter gradient (n_parameters,); None if it is left in `.grad`.
-        energy: error of the total energy (mEh) and its parameter gradient (n_parameters,); None if not wanted.
+        energy: None if energies are not fitted, or the SCF did not converge.
     """
 
     name: str
@@ -28,12 +40,12 @@ class Part(NamedTuple):
     builds: int
     orbitals: tuple[NDArray, NDArray] | None
     gradient: torch.Tensor | None = None
-    energy: tuple[float, torch.Tensor] | None = None
+    energy: EnergyError | None = None
 
     @property
     def usable(self) -> bool:
         """False for an SCF that did not converge, or a gradient that is not finite."""
-        gradients = (self.gradient, self.energy[1] if self.energy else None)
+        gradients = (self.gradient, self.energy.gradient if self.energy else None)
         return self.converged and all(g is None or bool(torch.isfinite(g).all()) for g in gradients)
 
 

@@ -24,7 +24,7 @@ from dixc.config.training import Training
 from dixc.errors import DixcWarning, UserError
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
-from dixc.training.batch import Part, mean_columns, set_mean_gradient, taken_gradient
+from dixc.training.batch import EnergyError, Part, mean_columns, set_mean_gradient, taken_gradient
 from dixc.training.data import MoleculeCache, TrainingMolecule
 from dixc.training.energies import EnergyFit
 from dixc.training.metropolis import Metropolis
@@ -222,8 +222,8 @@ class Trainer:
 
     def _loss_and_gradient(
         self, molecule: TrainingMolecule, visit: int
-    ) -> tuple[list[TermValue], model_scf.SCFPoint, tuple[float, torch.Tensor] | None]:
-        """Values of all terms of this loss, the SCF, and the energy error (mEh) with its parameter gradient.
+    ) -> tuple[list[TermValue], model_scf.SCFPoint, EnergyError | None]:
+        """Values of all terms of this loss, the SCF, and what the fit of energies needs, if there is one.
 
         The gradient of everything that the optimizer sees is accumulated in `.grad`.
         """
@@ -236,8 +236,8 @@ class Trainer:
             return [], point, None
         energy = None
         if settings.energy.method == "least_squares" and settings.energy.weight > 0:
-            error = 1000 * (point.energy - molecule.record.e_tot)
-            energy = error, 1000 * point.expansion.energy_gradient().cpu()
+            slope = 1000 * point.expansion.energy_gradient().cpu()
+            energy = EnergyError(terms.energy_error(molecule, point), slope)
         values = terms.energy_and_density(molecule, self.functional, point, settings)
         if "gradient" in active:
             values.append(terms.gradient(molecule, self.functional, settings))
@@ -277,7 +277,7 @@ class Trainer:
         tolerance = self.settings.density.scf_conv_tol_grad
         point = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
         values = terms.energy_and_density(molecule, functional, point, self.settings, backward=False)
-        error = 1000 * (point.energy - molecule.record.e_tot)
+        error = terms.energy_error(molecule, point)
         orbitals = (point.orbo, point.orbv) if point.converged else None
         return self._columns(values, "validation_"), error, molecule.record.n_electrons, orbitals
 

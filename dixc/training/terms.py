@@ -36,7 +36,7 @@ from dixc.excitations import HARTREE_EV
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian
 from dixc.response import expansion_response
-from dixc.training.data import TrainingMolecule
+from dixc.training.data import States, TrainingMolecule
 from dixc.training.model_scf import SCFPoint
 from dixc.xc import XCExpansion, invariants_jvp
 
@@ -66,6 +66,11 @@ def pseudo_huber(error, delta: float):
     return delta * (root - 1), error / (delta * root)
 
 
+def energy_error(molecule: TrainingMolecule, point: SCFPoint) -> float:
+    """E_ML[P*] - E_ref, mEh."""
+    return 1000 * (point.energy - molecule.record.e_tot)
+
+
 def energy_and_density(
     molecule: TrainingMolecule,
     functional: Functional,
@@ -74,7 +79,7 @@ def energy_and_density(
     backward: bool = True,
 ) -> list[TermValue]:
     """The two terms at the model's own SCF solution."""
-    error = 1000 * (point.energy - molecule.record.e_tot)
+    error = energy_error(molecule, point)
     value, energy_slope = pseudo_huber(error, settings.energy.huber_mEh)
     energy = TermValue("energy", abs(error), settings.energy.weight * value, "mEh")
 
@@ -146,25 +151,32 @@ def hessian_and_excitations(
     left = settings.hessian.weight * 2 / norm * scaled
     imaginary = None
     if states is not None:
-        imaginary_products = _imaginary_products(molecule, functional, operator, states.differences)
-        quadratic = [
-            np.einsum("kai,kai->k", v, hv)
-            for v, hv in (
-                (states.sums, products[len(probes) :]),
-                (states.differences, imaginary_products),
-            )
-        ]
-        error = HARTREE_EV * (sum(quadratic) / 8 - states.energies)
-        each, slope = pseudo_huber(error, settings.excitation.huber_eV)
-        weighted = settings.excitation.weight * float(each.mean())
-        values.append(TermValue("excitation", float(np.abs(error).mean()), weighted, "eV"))
-        cotangent = (settings.excitation.weight * HARTREE_EV / 8 / len(error) * slope)[:, None, None]
+        along_differences = _imaginary_products(molecule, functional, operator, states.differences)
+        value, cotangent = _excitations(states, products[len(probes) :], along_differences, settings)
+        values.append(value)
         left = np.concatenate([left, cotangent * states.sums])
         imaginary = cotangent * states.differences, states.differences
     if backward:
         slope, pairs = _mixed_variation(molecule, grid, expansion, (left, directions), imaginary)
         expansion.backward(slope=slope, pairs=pairs)
     return values
+
+
+def _excitations(
+    states: States, along_sums: NDArray, along_differences: NDArray, settings: Training
+) -> tuple[TermValue, NDArray]:
+    """The excitation term from 4 (A+B)(X+Y) and 4 (A-B)(X-Y), each (n, n_vir, n_occ).
+
+    Returns:
+        Its value, and its slope (n, 1, 1) by the quadratic forms of these.
+    """
+    pairs = (states.sums, along_sums), (states.differences, along_differences)
+    energies = sum(np.einsum("kai,kai->k", v, hv) for v, hv in pairs) / 8
+    error = HARTREE_EV * (energies - states.energies)
+    each, slope = pseudo_huber(error, settings.excitation.huber_eV)
+    weight = settings.excitation.weight
+    value = TermValue("excitation", float(np.abs(error).mean()), weight * float(each.mean()), "eV")
+    return value, (weight * HARTREE_EV / 8 / len(error) * slope)[:, None, None]
 
 
 def _reference_hessian(molecule: TrainingMolecule, functional: Functional, trainable: bool):
