@@ -40,10 +40,23 @@ def test_errors_of_all_molecules_fall_to_nothing(linear):
     fit = learned(EnergyFit(64), gradients, offsets, weights)
     before = offsets + gradients @ weights
     for _ in range(60):
-        weights = weights + fit.change(weights, torch.ones(P), learning_rate=1.0)
+        weights = weights + fit.change(weights, weights, torch.ones(P), learning_rate=1.0)
     errors = offsets + gradients @ weights
     assert torch.allclose(fit.predicted(weights), errors, atol=1e-9)
     assert errors.norm() < 0.02 * before.norm()
+
+
+def test_what_a_step_does_to_energies_is_undone(linear, monkeypatch):
+    """A step that is repeated leaves no error behind, however long it is."""
+    monkeypatch.setattr(energies, "RIDGE", 1e-6)
+    gradients, offsets, weights = linear
+    fit = learned(EnergyFit(64), gradients, offsets, weights)
+    step = 0.1 * torch.ones(P, dtype=torch.float64)
+    added = (gradients @ step).abs().max()
+    for _ in range(20):
+        before, weights = weights, weights + step
+        weights = weights + fit.change(before, weights, torch.ones(P), learning_rate=1.0)
+    assert (offsets + gradients @ weights).abs().max() < 0.01 * added
 
 
 def test_parameters_that_others_depend_on_are_spared(linear):
@@ -51,20 +64,20 @@ def test_parameters_that_others_depend_on_are_spared(linear):
     fit = learned(EnergyFit(64), gradients, offsets, weights)
     moments = torch.ones(P)
     moments[: P // 2] = 1e6
-    change = fit.change(weights, moments, learning_rate=10.0).abs()
+    change = fit.change(weights, weights, moments, learning_rate=10.0).abs()
     assert change[: P // 2].max() < 0.01 * change[P // 2 :].max()
-    assert torch.allclose(change, fit.change(weights, 7 * moments, learning_rate=10.0).abs())
+    assert torch.allclose(change, fit.change(weights, weights, 7 * moments, learning_rate=10.0).abs())
 
 
 def test_change_is_bounded_by_the_learning_rate(linear):
     gradients, offsets, weights = linear
     fit = learned(EnergyFit(64), gradients, offsets + 1e6, weights)
-    change = fit.change(weights, torch.ones(P), learning_rate=1e-3)
+    change = fit.change(weights, weights, torch.ones(P), learning_rate=1e-3)
     assert abs(float(change.abs().max()) - energies.LONGEST * 1e-3) < 1e-12
 
 
 def test_no_molecule_no_change():
-    assert not EnergyFit(4).change(torch.ones(P), torch.zeros(P), 1.0).any()
+    assert not EnergyFit(4).change(torch.ones(P), torch.ones(P), torch.zeros(P), 1.0).any()
 
 
 def test_molecules_met_longest_ago_are_forgotten(linear):
@@ -81,7 +94,9 @@ def test_state_repeats_the_next_change(linear):
     fit, again = learned(EnergyFit(3), gradients, offsets, weights), EnergyFit(3)
     again.load_state_dict(copy.deepcopy(fit.state_dict()))
     moments = torch.linspace(1, 2, P)
-    assert torch.equal(fit.change(weights, moments, 1e-2), again.change(weights, moments, 1e-2))
+    assert torch.equal(
+        fit.change(weights, weights, moments, 1e-2), again.change(weights, weights, moments, 1e-2)
+    )
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])

@@ -165,9 +165,9 @@ class Trainer:
             accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
             columns = self.metropolis.columns(accepted)
         if usable and accepted:
-            self._learn_energies(parts)
+            before = self._learn_energies(parts)
             self.optimizer.step()
-            self._fit_energies()
+            self._fit_energies(before)
             self.average.update_parameters(self.functional)
             if self.metropolis:
                 self.metropolis.stepped()
@@ -179,19 +179,21 @@ class Trainer:
         self.step += 1
         return columns
 
-    def _learn_energies(self, parts: list[Part]) -> None:
+    def _learn_energies(self, parts: list[Part]) -> torch.Tensor:
+        """Remember the energy errors of a step; returns the weights that have them."""
         weights = parameters_to_vector(self.functional.parameters()).detach().cpu()
         for part in parts:
             if part.usable and part.energy is not None:
                 self.energies.learn(part.name, *part.energy, weights)
+        return weights
 
-    def _fit_energies(self) -> None:
+    def _fit_energies(self, before: torch.Tensor) -> None:
         """Take away what is left of the energy errors after the optimizer's step (`dixc.training.energies`)."""
         parameters = list(self.functional.parameters())
         weights = parameters_to_vector(parameters).detach()
         known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
         moments = parameters_to_vector(known)
-        change = self.energies.change(weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
+        change = self.energies.change(before, weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
         vector_to_parameters(weights + change.to(weights.device), parameters)
 
     def _count(self, usable: bool, name: str) -> None:
