@@ -30,7 +30,7 @@ from torch import Tensor
 
 RELAXATION = 0.5  # of the errors before the optimizer's step, what is taken away
 RIDGE = 1e-2  # of the mean eigenvalue: energies whose gradients differ less than this from the others' are not forced
-LONGEST = 10.0  # largest change of a parameter in learning rates, with which it shrinks: training comes to rest
+LONGEST = 10.0  # largest change of a parameter, in learning rates: it comes to rest with them
 FLOOR = 1e-3  # of the largest sqrt(v), added to all
 
 
