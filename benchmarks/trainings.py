@@ -71,7 +71,7 @@ def train(
     """The row of one training, and what came of it."""
     functional = files.load(run / f"models/{model}-prefit-{seed}.pt", config.classes())
     data = [molecules(run, config, functional.xctype, split) for split in ("train", "validation")]
-    settings = changed(config.training, variant)
+    settings = changed(config.training_of(model), variant)
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(functional, loss, seed, settings, *data, Path(folder) / "checkpoint.pt")

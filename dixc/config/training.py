@@ -120,7 +120,9 @@ class Training(Section):
         description="processes that share the molecules of a step; `batch` is a multiple of it",
     )
     learning_rate: float = Field(
-        default=5e-3, gt=0, description="step size of the optimizer at the start, no unit"
+        default=2e-2,
+        gt=0,
+        description="step size of the optimizer at the start, no unit; wide networks want less",
     )
     final_learning_rate_fraction: float = Field(
         default=0.01,
