@@ -13,6 +13,8 @@ import pytest
 import yaml
 from fake_workflow import ROOT, Workflow, job_counts
 
+from dixc.config.training import Training
+
 DEFAULT_JOBS = {
     "molecules": 1,
     "reference": 3,
@@ -78,7 +80,7 @@ def test_nothing_is_done_twice(finished):
 
 def test_run_keeps_its_config_with_all_defaults(finished):
     kept = yaml.safe_load((finished.folder / "results" / "tiny" / "config.yaml").read_text())
-    assert kept["training"]["learning_rate"] == 5e-3
+    assert kept["training"]["learning_rate"] == Training().learning_rate
     assert kept["molecules"] == {**finished.config["molecules"], **{
         "seed": 0,
         "train": {"count": 2, "min_heavy": 1, "max_heavy": 1},

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -194,7 +194,11 @@ class Trainer:
         known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
         moments = parameters_to_vector(known)
         change = self.energies.change(before, weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
-        vector_to_parameters(weights + change.to(weights.device), parameters)
+        place = 0
+        for parameter in parameters:  # in place: where an array lies decides the last digits of products with it
+            part = change[place : place + parameter.numel()].view_as(parameter)
+            parameter.data += part.to(parameter.device)
+            place += parameter.numel()
 
     def _count(self, usable: bool, name: str) -> None:
         """Count a step that is no good; many in a row end the training.
