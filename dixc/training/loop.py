@@ -195,7 +195,9 @@ class Trainer:
         moments = parameters_to_vector(known)
         change = self.energies.change(before, weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
         place = 0
-        for parameter in parameters:  # in place: where an array lies decides the last digits of products with it
+        for (
+            parameter
+        ) in parameters:  # in place: where an array lies decides the last digits of products with it
             part = change[place : place + parameter.numel()].view_as(parameter)
             parameter.data += part.to(parameter.device)
             place += parameter.numel()
