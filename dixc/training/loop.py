@@ -194,10 +194,9 @@ class Trainer:
         known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
         moments = parameters_to_vector(known)
         change = self.energies.change(before, weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
+        # in place: where an array lies decides the last digits of products with it, and a resumed run must repeat them
         place = 0
-        for (
-            parameter
-        ) in parameters:  # in place: where an array lies decides the last digits of products with it
+        for parameter in parameters:
             part = change[place : place + parameter.numel()].view_as(parameter)
             parameter.data += part.to(parameter.device)
             place += parameter.numel()
