@@ -146,9 +146,8 @@ def parameter_gradient(name: str, water, device: str) -> torch.Tensor:
         noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
         parameter.data += 0.02 * noise.to(device)
     molecule = TrainingMolecule(*water, 0, 0, device=device)
-    settings = Training.model_validate(
-        {"density": TIGHT}
-    )  # the preconditioner may differ by a rounded column
+    # the preconditioner may differ by a rounded column, which loose thresholds would show
+    settings = Training.model_validate({"density": TIGHT})
     point = model_scf.solve(molecule, functional, None, settings.density.scf_conv_tol_grad)
     assert point.converged
     collected = [1000 * point.expansion.energy_gradient()]

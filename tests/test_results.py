@@ -124,6 +124,7 @@ def run(tmp_path) -> Path:
 def test_from_a_run_to_the_page(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["collect", str(run), "docs/results/demo"]) == 0
+    Path("docs/results/demo/notes.md").write_text("Half of it ran elsewhere.\n")
     assert main(["page", "docs/results", "docs/results.md"]) == 0
     text = Path("docs/results.md").read_text()
     summary = pd.read_csv(run / "tables" / "summary.csv").set_index(["model", "loss", "split", "metric"])[
@@ -138,6 +139,7 @@ def test_from_a_run_to_the_page(run, tmp_path, monkeypatch):
                     metric,
                 )
     assert "One seed: there is no spread" in text
+    assert "\n\nHalf of it ran elsewhere.\n\n" in text
     assert sum(path.stat().st_size for path in Path("docs/results").rglob("*.csv")) < 100_000
 
 

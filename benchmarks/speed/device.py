@@ -6,6 +6,7 @@ Steps are those of `benchmarks.speed.training`; architectures and their sizes th
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ import torch
 from benchmarks.speed.molecules import FOLDER, case
 from benchmarks.speed.reference import chunks
 from benchmarks.speed.timing import Entry, Options, interleave, rows
-from benchmarks.speed.training import LOSSES, Steps, new_trainer
+from benchmarks.speed.training import LOSSES, Steps, new_trainer, sizes
 from dixc.config import load
 from dixc.functionals import registry
+from dixc.functionals.base import Functional
 from dixc.training.data import TrainingMolecule
 
 MOLECULES = ("propane", "furan", "C6H7NO2")
@@ -32,22 +34,35 @@ def measure(options: Options, folder: Path) -> list[dict]:
         labels, models = ("H2O",), models[:1]
     found = []
     for label in labels:
-        files, shared = chunks(label, folder), {}
-        for model in models:
+        files, molecules = chunks(label, folder), {}
+        for model, loss in product(models, LOSSES):
             start = registry.create(model.name, **model.hyperparameters)
-            for loss in LOSSES:
-                sides, entries = {}, {}
-                for device in DEVICES:
-                    trainer = new_trainer(*files, loss, start, device)
-                    (molecule,) = trainer.molecules.molecules.values()
-                    molecule: TrainingMolecule = shared.setdefault(device, molecule)
-                    sides[device] = Steps(trainer, molecule, start)
-                taken = interleave(sides, options)
-                for device, side in sides.items():
-                    sizes = {"nao": molecule.mol.nao, "nocc": molecule.shape[1]}
-                    sizes |= {"pairs": molecule.metric_diagonal.size, "points": molecule.grid().n_points}
-                    sizes |= {"scf_builds": side.builds}
-                    program = "CPU" if device == "cpu" else torch.cuda.get_device_name()
-                    entries[device] = Entry(program, model.name, loss, DEVICES[0], None, sizes)
-                found += rows("device", "step", case(label), entries, taken)
+            sides = {device: steps(files, loss, start, device, molecules) for device in DEVICES}
+            taken = interleave(sides, options)
+            entries = {
+                device: entry(
+                    device, model.name, loss, sizes(molecules[device]) | {"scf_builds": side.builds}
+                )
+                for device, side in sides.items()
+            }
+            found += rows("device", "step", case(label), entries, taken)
     return found
+
+
+def steps(
+    files: tuple[Path, Path],
+    loss: str,
+    start: Functional,
+    device: str,
+    molecules: dict[str, TrainingMolecule],
+) -> Steps:
+    """Steps on a device; `molecules` keeps what one loss has computed of the molecule there for the next."""
+    trainer = new_trainer(*files, loss, start, device)
+    (molecule,) = trainer.molecules.molecules.values()
+    return Steps(trainer, molecules.setdefault(device, molecule), start)
+
+
+def entry(device: str, functional: str, loss: str, extra: dict[str, int]) -> Entry:
+    """What a row says besides its times."""
+    program = "CPU" if device == "cpu" else torch.cuda.get_device_name()
+    return Entry(program, functional, loss, DEVICES[0], extra=extra)

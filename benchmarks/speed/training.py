@@ -121,6 +121,12 @@ def measure(options: Options, folder: Path) -> list[dict]:
     return found
 
 
+def sizes(molecule: TrainingMolecule) -> dict[str, int]:
+    """For the table."""
+    found = {"nao": molecule.mol.nao, "nocc": molecule.shape[1], "pairs": molecule.metric_diagonal.size}
+    return found | {"points": molecule.grid().n_points}
+
+
 def _pyscf_sides(molecule: TrainingMolecule) -> dict[str, Side]:
     """XC builds on the training's grid level, density from orbitals, as in PySCF's SCF."""
     record, sides = molecule.record, {}
@@ -140,11 +146,10 @@ def molecule_rows(molecule: Case, files: tuple[Path, Path], options: Options) ->
     steps = {f"{loss} step": Steps(trainer, shared) for loss, trainer in trainers.items()}
     sides = _pyscf_sides(shared) | term_sides(shared, first.functional, first.settings) | steps
     taken = interleave(sides, options)
-    sizes = {"nao": shared.mol.nao, "nocc": shared.shape[1], "pairs": shared.metric_diagonal.size}
     entries = {}
     for name, side in sides.items():
         program = "PySCF" if name.startswith("PySCF") else "dixc"
-        extra = sizes | {"points": shared.grid().n_points}
+        extra = sizes(shared)
         if program == "dixc":
             extra |= Work.of(side).columns(float(np.median(taken[name])))
             extra["per_second"] = 1 / float(np.median(taken[name]))
