@@ -121,6 +121,10 @@ class Functional(nn.Module):
         """What a pointwise pre-fit acts on; a functional that is not pointwise may name its semilocal part."""
         return self
 
+    def relative_learning_rate(self, name: str) -> float:
+        """Learning rate of the parameter of this name over that of the training, positive."""
+        return 1.0
+
 
 class PointwiseFunctional(Functional):
     """A functional given by an energy per volume that depends on the invariants of one point."""

@@ -11,13 +11,14 @@ last,
 is known for all of them at any weights theta. After each step s of the optimizer weights change by the shortest c that
 undoes what the step does to the energies, and takes a part of their errors away,
 
-    c = -D A^T (A D A^T + RIDGE tr(A D A^T) / n)^-1 (A s + RELAXATION r),    D = 1 / (sqrt(v) + ...)
+    c = -D A^T (A D A^T + RIDGE tr(A D A^T) / n)^-1 (A s + RELAXATION r),    D = eta / (sqrt(v) + ...)
 
-in the metric of Adam's second moments v: parameters on which the other terms depend strongly are changed least. Without
-A s, the errors of a functional with wide layers settle where RELAXATION takes away as much as a step adds, near 100 mEh
-with NN-mGGA. It is a Gauss-Newton step for the energies alone (as in Kalman-filter training of neural network
-potentials: T. B. Blank, S. D. Brown, J. Chemometrics 8, 391 (1994)), from gradients that some steps old weights had. It
-costs nothing to speak of, and it is the same for every loss. The rule is ours, not the paper's.
+in the metric of Adam's steps, of second moments v and learning rates eta: parameters on which the other terms depend
+strongly, or that are to change slowly, are changed least. Without A s, the errors of a functional with wide layers
+settle where RELAXATION takes away as much as a step adds, near 100 mEh with NN-mGGA. It is a Gauss-Newton step for the
+energies alone (as in Kalman-filter training of neural network potentials: T. B. Blank, S. D. Brown, J. Chemometrics 8,
+391 (1994)), from gradients that some steps old weights had. It costs nothing to speak of, and it is the same for every
+loss. The rule is ours, not the paper's.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class EnergyFit:
         return torch.stack([constant + a.double() @ parameters for a, constant in self.known.values()])
 
     def change(
-        self, before: Tensor, parameters: Tensor, second_moments: Tensor, learning_rate: float
+        self, before: Tensor, parameters: Tensor, second_moments: Tensor, learning_rate: Tensor | float
     ) -> Tensor:
         """What to add to the parameters, (n_parameters,); see the module header.
 
@@ -66,21 +67,22 @@ class EnergyFit:
             before: parameters before the optimizer's step, (n_parameters,).
             parameters: those after it.
             second_moments: Adam's, (n_parameters,); their scale does not matter.
-            learning_rate: of this step.
+            learning_rate: of this step, of all or of each (n_parameters,).
         """
         if not self.known:
             return torch.zeros_like(parameters)
         roots = second_moments.sqrt()
         metric = roots.max() / (roots + FLOOR * roots.max()) if roots.max() > 0 else torch.ones_like(roots)
+        metric = metric * learning_rate
         gradients = torch.stack([gradient for gradient, _ in self.known.values()])
         scaled = gradients * metric
         overlap = (scaled @ gradients.T).double()
         ridge = RIDGE * overlap.diagonal().mean() * torch.eye(len(overlap), dtype=overlap.dtype)
-        errors = self.predicted(before)
-        wanted = RELAXATION * errors + (self.predicted(parameters) - errors)
+        step = parameters.double() - before.double()
+        wanted = RELAXATION * self.predicted(before) + gradients.double() @ step
         coefficients = torch.linalg.solve(overlap + ridge, wanted)
         change = -scaled.T @ coefficients.to(scaled.dtype)
-        longest = change.abs().max() / (LONGEST * learning_rate)
+        longest = (change.abs() / learning_rate).max() / LONGEST
         return (change / max(1.0, float(longest))).to(parameters.dtype)
 
     def state_dict(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from dixc.training import checkpoints, model_scf, terms
 from dixc.training.batch import EnergyError, Part, mean_columns, set_mean_gradient, taken_gradient
 from dixc.training.data import MoleculeCache, TrainingMolecule
 from dixc.training.energies import EnergyFit
+from dixc.training.learning_rates import cosine_annealing, learning_rates, parameter_groups
 from dixc.training.metropolis import Metropolis
 from dixc.training.parallel import Team
 from dixc.training.terms import TERMS_OF_LOSS, TermValue
@@ -66,11 +67,9 @@ class Trainer:
         self.molecules = MoleculeCache(ChainMap(validation, train), settings.cache_gb)
         self.checkpoint, self.team = checkpoint, Team()
         self.average = AveragedModel(functional, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-        self.optimizer = torch.optim.Adam(functional.parameters(), lr=settings.learning_rate)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer,
-            settings.steps,
-            eta_min=settings.learning_rate * settings.final_learning_rate_fraction,
+        self.optimizer = torch.optim.Adam(parameter_groups(functional, settings.learning_rate))
+        self.schedule = cosine_annealing(
+            self.optimizer, settings.steps, settings.final_learning_rate_fraction
         )
         self.energies = EnergyFit(settings.energy.memory)
         self.metropolis = None
@@ -126,7 +125,7 @@ class Trainer:
         row = mean_columns(parts) | {
             "scf_builds": sum(part.builds for part in parts),
             "molecule": " ".join(names),
-            "learning_rate": self.schedule.get_last_lr()[0],
+            "learning_rate": max(self.schedule.get_last_lr()),
             "grad_norm": float(norm),
             "skipped": int(not usable),
         }
@@ -193,7 +192,8 @@ class Trainer:
         weights = parameters_to_vector(parameters).detach()
         known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
         moments = parameters_to_vector(known)
-        change = self.energies.change(before, weights.cpu(), moments.cpu(), self.schedule.get_last_lr()[0])
+        rates = learning_rates(self.optimizer, parameters)
+        change = self.energies.change(before, weights.cpu(), moments.cpu(), rates)
         # in place: where an array lies decides the last digits of products with it, and a resumed run must repeat them
         place = 0
         for parameter in parameters:

@@ -30,6 +30,7 @@ from dixc.functionals.egxc import geometry
 from dixc.functionals.egxc.geometry import BOHR_IN_ANGSTROM, Geometry, Reach
 from dixc.functionals.egxc.network import MLP, Interaction, dense, double_precision
 
+GRAPH_RATE = 0.1  # of the base's learning rate: wide networks, which learn single molecules by heart
 READOUT_UNIT = 0.01  # hartree; brings the effect of one optimizer step near that of the base's weights
 
 
@@ -132,6 +133,9 @@ class EGXC(Functional):
     @property
     def pointwise_part(self) -> Functional:
         return self.base
+
+    def relative_learning_rate(self, name: str) -> float:
+        return 1.0 if name.startswith("base.") else GRAPH_RATE
 
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         density = SpinDensity(x, self.xctype)
