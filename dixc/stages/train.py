@@ -40,32 +40,15 @@ def run(
     The checkpoint's name carries a hash of everything that defines the run, so that a changed setting never resumes
     stale weights. With `training.processes` above one, so many processes do this together.
     """
+    team, processes = parallel.Team(), config.training.processes
+    if team.size < processes:
+        inputs = (start, train_references, train_derivatives, validation_references)
+        parallel.launch(run, processes, config, model, loss, seed, *inputs, out, log, checkpoints)
+        return
     for path in (out, log):
         require_writable(path)
-    inputs = (start, train_references, train_derivatives, validation_references)
-    work = (
-        partial(parallel.launch, _train, config.training.processes)
-        if config.training.processes > 1
-        else _train
-    )
-    work(config, model, loss, seed, *inputs, out, log, checkpoints)
-
-
-def _train(
-    config: Config,
-    model: str,
-    loss: str,
-    seed: int,
-    start: Path,
-    train_references: list[Path],
-    train_derivatives: list[Path],
-    validation_references: list[Path],
-    out: Path,
-    log: Path,
-    checkpoints: Path,
-) -> None:
     settings = config.training_of(model)
-    device = chosen_device(settings.device, parallel.Team().rank)
+    device = chosen_device(settings.device, team.rank)
     functional = files.load(start, config.classes()).to(device)
     load = partial(
         ChunkedMolecules,
@@ -84,7 +67,7 @@ def _train(
     checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
     trainer.run()
-    if trainer.team.rank > 0:
+    if team.rank > 0:
         return
     made_by = provenance.collect() | training_origin(config, train_references)
     metadata = {
