@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -70,20 +70,21 @@ def run(
     if team.rank > 0:
         return
     made_by = provenance.collect() | training_origin(config, train_references)
-    metadata = {
-        "elements": train.elements,
-        "model": model,
-        "loss": loss,
-        "seed": seed,
-        "steps": settings.steps,
+    write_csv(log, pd.DataFrame(trainer.rows), made_by)
+    about = {"elements": train.elements, "model": model, "reference": config.reference.model_dump(mode="json")}
+    files.save(functional.cpu(), out, about | _training_metadata(trainer) | {"provenance": made_by})
+    checkpoint.unlink(missing_ok=True)
+
+
+def _training_metadata(trainer: Trainer) -> dict[str, Any]:
+    """What a model file tells of its training."""
+    return {
+        "loss": trainer.loss,
+        "seed": trainer.seed,
+        "steps": trainer.settings.steps,
         "training_wall_s": round(trainer.wall_s, 1),
         "validation_score": float(trainer.best_score),
-        "training": settings.model_dump(mode="json"),
-        "reference": config.reference.model_dump(mode="json"),
-        "train_molecules": sorted(train),
-        "validation_molecules": sorted(validation),
-        "provenance": made_by,
+        "training": trainer.settings.model_dump(mode="json"),
+        "train_molecules": trainer.names,
+        "validation_molecules": trainer.validation_names,
     }
-    write_csv(log, pd.DataFrame(trainer.rows), made_by)
-    files.save(functional.cpu(), out, metadata)
-    checkpoint.unlink(missing_ok=True)
