@@ -71,7 +71,11 @@ def run(
         return
     made_by = provenance.collect() | training_origin(config, train_references)
     write_csv(log, pd.DataFrame(trainer.rows), made_by)
-    about = {"elements": train.elements, "model": model, "reference": config.reference.model_dump(mode="json")}
+    about = {
+        "elements": train.elements,
+        "model": model,
+        "reference": config.reference.model_dump(mode="json"),
+    }
     files.save(functional.cpu(), out, about | _training_metadata(trainer) | {"provenance": made_by})
     checkpoint.unlink(missing_ok=True)
 
