@@ -94,6 +94,17 @@ def test_overview_has_every_row():
     assert cells(page.architecture(Seeds(made_up()), "first"), "`base`")[place] == "11.0 ± 1.0"
 
 
+def test_one_seed_is_said_to_be_one():
+    """The seeds that are finished count, not those that were asked for."""
+    about = pd.DataFrame([("run", "demo"), ("seeds", "0 1 2")], columns=["key", "value"])
+    rest = {"training": collect.training({}), "failures": pd.DataFrame(columns=["model", "molecule"])}
+    table = made_up()
+    three = page.section({"about": about, "seeds": table} | rest)
+    one = page.section({"about": about, "seeds": table[table["seed"] == 0]} | rest)
+    assert "no spread" not in three
+    assert "One of 3 seeds is finished for all architectures: their averages have no spread" in one
+
+
 def test_equal_time_is_when_base_was_done():
     rows = []
     for loss, per_step, scores in (("base", 1.0, (9, 7, 5, 4)), ("hess", 2.0, (8, 3, 2, 1))):

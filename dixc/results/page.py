@@ -78,21 +78,26 @@ def section(tables: dict[str, pd.DataFrame], notes: str = "") -> str:
     """All about one run."""
     about = dict(zip(tables["about"]["key"], tables["about"]["value"], strict=True))
     seeds = Seeds(tables["seeds"])
-    pieces = [f"## Run `{about.get('run', '')}`", _described(about), notes, "### Averaged over architectures",
+    pieces = [f"## Run `{about.get('run', '')}`", _described(about, seeds), notes, "### Averaged over architectures",
               _minao(seeds, about), overview(seeds), "### Claims", claims(seeds), "### Each architecture",
               *(architecture(seeds, model) for model in seeds.models), "### At equal training time",
               equal_time(tables["training"]), "### Failures", failures(tables["failures"])]  # fmt: skip
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
 
 
-def _described(about: dict[str, str]) -> str:
+def _described(about: dict[str, str], seeds: Seeds) -> str:
     asked = about.get("seeds", "").split()
     words = [f"- {key}: {about[key]}" for key in ("reference", "train", "test", "excitations", "models", "losses",
                                                   "seeds", "steps") if key in about]  # fmt: skip
     program = ", ".join(f"{key} {about[key]}" for key in ("dixc", "commit", "pyscf", "torch") if key in about)
     words.append(f"- made with: {program}" if program else "")
-    if len(asked) == 1:
-        words.append("- **One seed: there is no spread, and small differences mean nothing.**")
+    if max(_finished(seeds).values(), default=0) == 1:
+        unspread = "One seed: there is no spread"
+        if len(asked) > 1:
+            unspread = (
+                f"One of {len(asked)} seeds is finished for all architectures: their averages have no spread"
+            )
+        words.append(f"- **{unspread}, and small differences mean nothing.**")
     return "\n".join(word for word in words if word)
 
 
@@ -138,9 +143,13 @@ def overview(seeds: Seeds) -> str:
     return _counted(seeds) + "\n\n" + _table(["", *DIRECT.values()], rows)
 
 
+def _finished(seeds: Seeds) -> dict[str, int]:
+    """Number of seeds of each loss that all architectures have finished."""
+    return {loss: len(seeds.average("e_rho_mEh", loss)) for loss in seeds.losses}
+
+
 def _counted(seeds: Seeds) -> str:
-    counts = {loss: len(seeds.average("e_rho_mEh", loss)) for loss in seeds.losses}
-    each = ", ".join(f"`{loss}` {count}" for loss, count in counts.items())
+    each = ", ".join(f"`{loss}` {count}" for loss, count in _finished(seeds).items())
     return f"Mean of {', '.join(seeds.models)}; seeds that all of them have finished: {each}."
 
 
