@@ -33,7 +33,7 @@ METHODS = {
     "warmstart": 1,
     "tddft": 2,
     "tables": 1,
-    "report": 1,
+    "report": 2,
 }
 
 

@@ -364,9 +364,16 @@ def test_paper_and_ours_by_hand():
 def test_several_models_are_averaged():
     models = ("xcdiff", "nnmgga")
     found = paper.ours(make_config(models=models), make_tables(models=models))
-    percents = [one.percent for one in found if one.claim.metric == "e_rho_mEh" and one.loss == "grad"]
-    assert len(percents) == 3
-    assert percents[2] == pytest.approx(np.mean(percents[:2]))
+    *each, mean = [one for one in found if one.claim.metric == "e_rho_mEh" and one.loss == "grad"]
+    assert len(each) == 2
+    base, grad = np.mean([one.means for one in each], axis=0)
+    assert mean.percent == pytest.approx(100 * (grad / base - 1)), (
+        "the change of the mean, as in docs/results.md"
+    )
+    saved = [
+        one.percent for one in found if one.claim.metric.endswith("saved_percent") and one.loss == "grad"
+    ]
+    assert saved[2] == pytest.approx(np.mean(saved[:2]))
     assert next(one.who for one in found if one.is_mean) == "grad, mean of 2 models"
 
 

@@ -36,7 +36,8 @@ def page(
         sources: molecules and logs of the run.
     """
     found = outliers.outliers(config, tables)
-    seeds = len(config.training.seeds)
+    learned = tables["scf"].query("loss != 'none'")
+    seeds = int(learned.groupby(["model", "loss"])["seed"].nunique().max()) if len(learned) else 0
     return _environment().get_template("report.html").render(
         title=config.report.title,
         run=config.run,

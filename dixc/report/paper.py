@@ -47,7 +47,10 @@ DERIVATIVE_LOSSES = ("grad", "hess")
 
 @dataclass(frozen=True)
 class Ours:
-    """Our figure for a claim and functional: percent (negative: fewer, smaller), and in words."""
+    """Our figure for a claim and functional: percent (negative: fewer, smaller), and in words.
+
+    `means` are those of `base` and of this loss, in the metric's unit, where the figure compares the two.
+    """
 
     claim: Claim
     model: str
@@ -55,6 +58,7 @@ class Ours:
     percent: float
     words: str
     verdict: str
+    means: tuple[float, float] | None = None
     is_mean: bool = False
 
     @property
@@ -79,18 +83,26 @@ def ours(config, tables: dict[str, pd.DataFrame]) -> list[Ours]:
 
 
 def _model_means(found: list[Ours]) -> list[Ours]:
-    """The mean over models for every claim and loss that has more than one, as the paper averages."""
-    means = []
+    """Every claim and loss that has more than one model, averaged over models: changes are those of the mean."""
+    averages = []
     for claim in CLAIMS:
         for loss in dict.fromkeys(one.loss for one in found if one.claim is claim):
             same = [one for one in found if one.claim is claim and one.loss == loss]
-            percents = [one.percent for one in same]
-            if len(percents) > 1:
-                mean = sum(percents) / len(percents)
-                words = f"{signed_percent(mean)} on average"
-                model = f"mean of {len(percents)} models"
-                means.append(Ours(claim, model, loss, mean, words, "", is_mean=True))
-    return means
+            if len(same) > 1:
+                averages.append(_average(claim, loss, same))
+    return averages
+
+
+def _average(claim: Claim, loss: str, of_models: list[Ours]) -> Ours:
+    model = f"mean of {len(of_models)} models"
+    pairs = [one.means for one in of_models if one.means]
+    if not pairs:
+        percent = sum(one.percent for one in of_models) / len(of_models)
+        return Ours(claim, model, loss, percent, f"{signed_percent(percent)} on average", "", is_mean=True)
+    against, value = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+    percent = 100 * (value / against - 1)
+    words = f"{signed_percent(percent)} ({number(against)} → {number(value)} {BY_NAME[claim.metric].unit})"
+    return Ours(claim, model, loss, percent, words, "", (against, value), is_mean=True)
 
 
 def _changed(claim: Claim, model: str, loss: str, change: Change) -> Ours:
@@ -99,7 +111,8 @@ def _changed(claim: Claim, model: str, loss: str, change: Change) -> Ours:
         f"{signed_percent(change.percent)} ({number(change.against)} → {number(change.value)} {unit}, "
         f"better on {change.n_better} of {change.n} molecules)"
     )
-    return Ours(claim, model, loss, change.percent, words, change.verdict)
+    means = change.against, change.value
+    return Ours(claim, model, loss, change.percent, words, change.verdict, means)
 
 
 def _saving(claim: Claim, tables: dict[str, pd.DataFrame], model: str, loss: str) -> Ours | None:
