@@ -377,6 +377,20 @@ def test_several_models_are_averaged():
     assert next(one.who for one in found if one.is_mean) == "grad, mean of 2 models"
 
 
+def test_tiles_are_of_the_mean_or_of_the_model_that_is_claimed_for():
+    models = ("nnmgga", "xcdiff")
+    config, tables = make_config(models=models), make_tables(models=models)
+    wrong = (tables["tddft"]["model"] == "nnmgga") & (tables["tddft"]["loss"] == "hess")
+    tables["tddft"].loc[wrong, "error_eV"] *= 9
+    shown = {tile["title"]: tile["ours"] for tile in sections.tiles(config, tables)}
+    found = {(one.claim.metric, one.model, one.loss): one for one in paper.ours(config, tables)}
+    mine = found["tddft_mae_eV", "xcdiff", "hess"]
+    assert [one["percent"] for one in shown["TDDFT MAE, xcdiff"]] == [compare.signed_percent(mine.percent)]
+    mean = found["e_rho_mEh", "mean of 2 models", "grad"]
+    assert shown["E_rho"][0]["percent"] == compare.signed_percent(mean.percent)
+    assert mine.percent != pytest.approx(found["tddft_mae_eV", "mean of 2 models", "hess"].percent)
+
+
 def drop(tables, **conditions):
     """Tables without the rows that meet a condition, by name of the table."""
     return {name: table[~conditions[name](table)].reset_index(drop=True) if name in conditions else table

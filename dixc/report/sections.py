@@ -140,14 +140,17 @@ def paper_rows(config, tables: Tables) -> list[dict[str, Any]]:
 
 
 def tiles(config, tables: Tables) -> list[dict[str, Any]]:
-    """The paper's figures and ours in a few numbers: the mean over models, or the only model."""
+    """The paper's figures and ours in a few numbers: the mean over models, or the one claimed for."""
     found = paper.ours(config, tables)
-    several = len({one.model for one in found}) > 1
+    models = {one.model for one in found}
     result = []
     for claim in paper.CLAIMS:
-        mine = [one for one in found if one.claim is claim and (one.is_mean or not several)]
+        of_one = claim.model in models
+        mine = [one for one in found if one.claim is claim
+                and (one.model == claim.model if of_one else one.is_mean or len(models) == 1)]  # fmt: skip
         if mine and pd.notna(claim.low):
             title = BY_NAME[claim.metric].label.replace("Iterations saved", "Iterations")
+            title = f"{title}, {claim.model}" if of_one and len(models) > 1 else title
             result.append({"title": title, "paper": claim.figure, "ours": [
                 {"loss": one.loss, "percent": signed_percent(one.percent), "verdict": one.verdict,
                  "kind": one.verdict.replace(" ", "-")} for one in mine]})  # fmt: skip

@@ -193,10 +193,9 @@ def _claim(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
         best = max((seeds.values(claim.metric, model, loss).max() for model in seeds.models), default=np.nan)
         words = f"best architecture and seed {signed_percent(-best)}"
         return [claim.title, claim.figure, f"`{loss}`", _percent(saved), words] if saved.n else None
-    model = "xcdiff" if "XCdiff" in claim.title else None
-    if model and model not in seeds.models:
+    if claim.model and claim.model not in seeds.models:
         return None
-    change = seeds.change(claim.metric, loss, model)
+    change = seeds.change(claim.metric, loss, claim.model)
     words = verdict(change, claim.high) if np.isfinite(claim.high) else "no figure to compare with"
     return [claim.title, claim.figure, f"`{loss}`", _percent(change), words] if change.n else None
 
