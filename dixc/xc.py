@@ -14,7 +14,8 @@ time of differentiating forward over reverse anew for each product. Both are use
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -85,6 +86,20 @@ def _slices(functional: Functional, x: Tensor) -> Iterator[slice]:
     parts = max(1, round(n_points / POINTS_AT_ONCE[x.device.type])) if functional.pointwise else 1
     for part in range(parts):
         yield slice(part * n_points // parts, (part + 1) * n_points // parts)
+
+
+class Pairs(NamedTuple):
+    """Vectors between which the second derivative is taken.
+
+    Attributes:
+        left: (K, rows, N).
+        right: (M, rows, N), M <= K.
+        which: number of the right that belongs to each left; the product with one that follows itself is made once.
+    """
+
+    left: Tensor
+    right: Tensor
+    which: Sequence[int]
 
 
 class XCExpansion:
@@ -159,17 +174,44 @@ class XCExpansion:
         first = invariants_vjp(self.rho, self._e2_product(invariants_jvp(self.rho, drho)))
         return first + invariants_curvature(drho, self._e1)
 
-    def energy_gradient(self) -> Tensor:
-        """Gradient of the energy by all parameters, (n_parameters,), hartree; zero for those that are not trained.
+    def jacobian(
+        self,
+        energies: Sequence[float],
+        slopes: Tensor | None = None,
+        pairs: Pairs | None = None,
+    ) -> Tensor:
+        """Parameter gradients (K, n_parameters) of K quantities energy * E + <slope, e1> + <left, e2 right>, hartree.
 
-        Of a trainable expansion, before `backward`, which takes its graphs.
+        Columns of parameters that are not trained are zero. Of a trainable expansion, before `backward`, which takes
+        its graphs.
+
+        Args:
+            energies: cotangents of the energy, K of them.
+            slopes: cotangents of e1 = dE/dx, (K, rows, N); slopes need order 1.
+            pairs: K pairs of left and right; need order 2.
         """
+        rows = [torch.zeros(0)] * len(energies)
         parameters = list(self.functional.parameters())
         trained = [p for p in parameters if p.requires_grad]
-        total = sum(energy for _, _, energy, _ in self._graphs)
-        gradients = torch.autograd.grad(total, trained, retain_graph=True, allow_unused=True)
-        known = {id(p): g for p, g in zip(trained, gradients, strict=True) if g is not None}
-        return torch.cat([known.get(id(p), torch.zeros_like(p)).flatten() for p in parameters])
+        for points, x, e, e1 in self._graphs:
+            products = _Products(e1, x, self.functional.pointwise)
+            for k, energy in enumerate(energies):
+                total = energy * e if energy else 0.0
+                if slopes is not None:
+                    total = total + (slopes[k, :, points] * e1).sum()
+                if pairs is not None:
+                    number = pairs.which[k]
+                    left, right = pairs.left[k, :, points], pairs.right[number, :, points]
+                    total = total + products.contraction(left, right, number)
+                found = torch.autograd.grad(total, trained, retain_graph=True, allow_unused=True)
+                known = {id(p): g for p, g in zip(trained, found, strict=True) if g is not None}
+                row = torch.cat([known.get(id(p), torch.zeros_like(p)).flatten() for p in parameters])
+                rows[k] = rows[k] + row if len(rows[k]) else row
+        return torch.stack(rows)
+
+    def energy_gradient(self) -> Tensor:
+        """Gradient of the energy by all parameters, (n_parameters,), hartree: a row of `jacobian`."""
+        return self.jacobian([1.0])[0]
 
     def backward(
         self, energy: float = 0.0, slope: Tensor | None = None, pairs: tuple[Tensor, Tensor] | None = None
@@ -204,6 +246,33 @@ class XCExpansion:
             _accumulate(total, parameters)
 
 
+class _Products:
+    """Products with the second derivative of a part of the grid that have a graph, each made once."""
+
+    def __init__(self, e1: Tensor, x: Tensor, pointwise: bool):
+        self.e1, self.x, self.pointwise = e1, x, pointwise
+        self._rows: list[Tensor] = []
+        self._last: tuple[int, Tensor] | None = None
+
+    def contraction(self, left: Tensor, right: Tensor, number: int) -> Tensor:
+        """<left, e2 right>, both (rows, n); `number` tells one right from another."""
+        if self.pointwise:
+            if not self._rows:
+                self._rows = [
+                    _pullbacks(self.e1, self.x, unit[None], create_graph=True)[0] for unit in _units(self.e1)
+                ]
+            return sum((left * b * row).sum() for b, row in zip(right, self._rows, strict=True))
+        if self._last is None or self._last[0] != number:
+            self._last = number, _pullbacks(self.e1, self.x, right[None], create_graph=True)[0]
+        return (left * self._last[1]).sum()
+
+
+def _units(like: Tensor) -> Tensor:
+    """The directions (rows, rows, N) that have one row alone."""
+    unit = torch.eye(len(like), dtype=like.dtype, device=like.device)[:, :, None]
+    return unit.expand(-1, -1, like.shape[-1])
+
+
 def _batches(directions: Tensor) -> tuple[Tensor, ...]:
     """Directions (K, rows, N) in batches that are best taken together."""
     return directions.split(DIRECTIONS_AT_ONCE[directions.device.type])
@@ -222,8 +291,7 @@ def _pullbacks(e1: Tensor, x: Tensor, directions: Tensor, create_graph: bool = F
 def _by_rows(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """As many pairs (rows, rows, N) as there are rows, with the same sum of <left, e2 right> where e2 is pointwise."""
     contraction = torch.einsum("kig,kjg->jig", left, right)
-    unit = torch.eye(len(contraction), dtype=left.dtype, device=left.device)[:, :, None]
-    return contraction, unit.expand(-1, -1, left.shape[-1])
+    return contraction, _units(left[0])
 
 
 def _accumulate(total: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
 from dixc.config.base import GridLevel, Loss, Section, require_unique
 
+ADAM_RATE = 2e-2
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
 
 
@@ -16,10 +17,12 @@ class EnergyTerm(Section):
 
     method: Literal["least_squares", "gradient"] = Field(
         default="least_squares",
-        description="least_squares: beside the optimizer (docs/training.md); gradient: a term of its loss",
+        description="with adam: least_squares, beside it (docs/training.md), or gradient, a term of its loss",
     )
     memory: int = Field(
-        default=64, ge=1, description="molecules whose energies least squares fits together, those met last"
+        default=64,
+        ge=1,
+        description="with adam: molecules whose energies are fitted together, those met last",
     )
     weight: float = Field(
         default=0.5,
@@ -84,6 +87,17 @@ class ExcitationTerm(Section):
     )
 
 
+class GaussNewtonStep(Section):
+    """Steps of the optimizer `gauss_newton`."""
+
+    directions: int = Field(
+        default=8, ge=1, description="rows of the Jacobian of density and gradient that a visit computes"
+    )
+    memory: int = Field(
+        default=64, ge=1, description="molecules whose residuals a step takes away together, those met last"
+    )
+
+
 class MetropolisRule(Section):
     """Accept or undo each step by what it did to the loss; for every loss the same."""
 
@@ -119,10 +133,15 @@ class Training(Section):
         ge=1,
         description="processes that share the molecules of a step; `batch` is a multiple of it",
     )
+    optimizer: Literal["gauss_newton", "adam"] = Field(
+        default="gauss_newton",
+        description="gauss_newton: all residuals of the last visits at once (docs/training.md); adam: gradients",
+    )
+    gauss_newton: GaussNewtonStep = Field(default=GaussNewtonStep(), description="optimizer gauss_newton")
     learning_rate: float = Field(
-        default=2e-2,
+        default=0.2,
         gt=0,
-        description="step size of the optimizer at the start, no unit; wide networks want less",
+        description="about how far a weight may move in a step at the start, no unit (0.02 with adam)",
     )
     final_learning_rate_fraction: float = Field(
         default=0.01,
@@ -131,7 +150,7 @@ class Training(Section):
         description="step size at the end over that at the start (cosine annealing), no unit",
     )
     gradient_clip: float = Field(
-        default=1.0, gt=0, description="largest norm of the parameter gradient, no unit"
+        default=1.0, gt=0, description="with adam: largest norm of the parameter gradient, no unit"
     )
     ema_decay: float = Field(
         default=0.95, ge=0, lt=1, description="decay of the weight average per step, no unit"
@@ -161,6 +180,13 @@ class Training(Section):
         default=MetropolisRule(), description="rule that undoes steps (docs/training.md)"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_adam(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("optimizer") == "adam":
+            return {"learning_rate": ADAM_RATE} | values
+        return values
+
     @model_validator(mode="after")
     def _no_repeats(self) -> Training:
         require_unique(self.losses, "losses")
@@ -172,6 +198,11 @@ class Training(Section):
                 "metropolis judges steps on one molecule each: set batch to 1, or metropolis.enabled to false"
             )
         return self
+
+    @property
+    def trains_energies_in_the_sum(self) -> bool:
+        """Whether total energies are a term like the others."""
+        return self.optimizer == "gauss_newton" or self.energy.method == "gradient"
 
     @property
     def gpus(self) -> int:
@@ -189,6 +220,7 @@ class Training(Section):
             "grad": {"hessian", "excitation"},
             "hess": set(),
         }[loss]
+        unused |= {"gradient_clip"} if self.optimizer == "gauss_newton" else {"gauss_newton"}
         unused |= set() if self.metropolis.enabled else {"metropolis"}
         unused |= set() if self.batch > 1 else {"batch"}
         unused |= {"losses", "seeds", "processes", "device", "checkpoint_every", "cache_gb"}

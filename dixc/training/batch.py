@@ -32,6 +32,7 @@ class Part(NamedTuple):
         orbitals: where its next SCF starts; None for at the reference.
         gradient: parameter gradient (n_parameters,); None if it is left in `.grad`.
         energy: None if energies are not fitted, or the SCF did not converge.
+        rows: of the Jacobian (K, n_parameters), and residuals (K,); None with Adam, or if the SCF did not converge.
     """
 
     name: str
@@ -41,11 +42,12 @@ class Part(NamedTuple):
     orbitals: tuple[NDArray, NDArray] | None
     gradient: torch.Tensor | None = None
     energy: EnergyError | None = None
+    rows: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def usable(self) -> bool:
         """False for an SCF that did not converge, or a gradient that is not finite."""
-        gradients = (self.gradient, self.energy.gradient if self.energy else None)
+        gradients = (self.gradient, self.energy.gradient if self.energy else None, *(self.rows or ()))
         return self.converged and all(g is None or bool(torch.isfinite(g).all()) for g in gradients)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dixc.training.loop import Trainer
 
 FORMAT = "dixc-checkpoint"
-VERSION = 2
+VERSION = 3
 PARTS = ("functional", "average", "optimizer", "schedule", "energies")
 SCALARS = ("step", "wall_s", "bad_steps", "rows", "best_score", "best_state")
 

@@ -205,20 +205,25 @@ class TrainingMolecule:
         return None if triangle is None else 4 * unpack(triangle)
 
     @cached_property
-    def _hessian_factor(self):
-        return scipy.linalg.cho_factor(self.hessian_ref)
+    def _hessian_factor(self) -> NDArray:
+        """Lower Cholesky factor of the dense reference Hessian; what is above its diagonal means nothing."""
+        return scipy.linalg.cho_factor(self.hessian_ref, lower=True)[0]
 
-    def metric_times(self, gradient: NDArray, metric: str) -> NDArray:
-        """M g for the gradient loss 1/2 g^T M g, (n_vir, n_occ).
+    def metric_root(self, vectors: NDArray, metric: str, transposed: bool = False) -> NDArray:
+        """R v (or R^T v) for vectors (..., n_vir, n_occ), where R^T R = M is that of the gradient loss 1/2 g^T M g.
 
         "inverse_hessian" (where the molecule has a dense Hessian, else its diagonal) and "diagonal" give a loss in
         hartree that estimates E_rho; "plain" has M = 1.
         """
         if metric == "plain":
-            return gradient
+            return vectors
         if metric == "inverse_hessian" and self.hessian_ref is not None:
-            return scipy.linalg.cho_solve(self._hessian_factor, gradient.ravel()).reshape(self.shape)
-        return gradient / self.metric_diagonal
+            flat = vectors.reshape(-1, self.metric_diagonal.size).T
+            root = scipy.linalg.solve_triangular(
+                self._hessian_factor, flat, lower=True, trans="T" if transposed else "N", check_finite=False
+            )
+            return np.ascontiguousarray(root.T).reshape(vectors.shape)
+        return vectors / np.sqrt(self.metric_diagonal)
 
     def probes(self, count: int, metric: str, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Probe directions v and reference products H_ref v, each (count, n_vir, n_occ).

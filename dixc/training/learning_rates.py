@@ -34,3 +34,15 @@ def learning_rates(optimizer: Optimizer, parameters: Sequence[Tensor]) -> Tensor
     """Learning rate of each element of these parameters, flattened, (n_parameters,), on the CPU."""
     of = {parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     return torch.cat([torch.full((p.numel(),), of[p], dtype=p.dtype) for p in parameters])
+
+
+def add_to(parameters: Sequence[Tensor], change: Tensor) -> None:
+    """Add a vector (n_parameters,) on the CPU to the parameters, in place.
+
+    Where an array lies decides the last digits of products with it, and a resumed run must repeat them.
+    """
+    place = 0
+    for parameter in parameters:
+        part = change[place : place + parameter.numel()].view_as(parameter)
+        parameter.data += part.to(parameter.device, parameter.dtype)
+        place += parameter.numel()

@@ -26,8 +26,10 @@ from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
 from dixc.training.batch import EnergyError, Part, mean_columns, set_mean_gradient, taken_gradient
 from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.directions import Sketch
 from dixc.training.energies import EnergyFit
-from dixc.training.learning_rates import cosine_annealing, learning_rates, parameter_groups
+from dixc.training.gauss_newton import GaussNewton
+from dixc.training.learning_rates import add_to, cosine_annealing, learning_rates, parameter_groups
 from dixc.training.metropolis import Metropolis
 from dixc.training.parallel import Team
 from dixc.training.terms import TERMS_OF_LOSS, TermValue
@@ -67,7 +69,12 @@ class Trainer:
         self.molecules = MoleculeCache(ChainMap(validation, train), settings.cache_gb)
         self.checkpoint, self.team = checkpoint, Team()
         self.average = AveragedModel(functional, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-        self.optimizer = torch.optim.Adam(parameter_groups(functional, settings.learning_rate))
+        rates = parameter_groups(functional, settings.learning_rate)
+        self.optimizer = (
+            GaussNewton(rates, functional.parameters(), settings.gauss_newton.memory)
+            if settings.optimizer == "gauss_newton"
+            else torch.optim.Adam(rates)
+        )
         self.schedule = cosine_annealing(
             self.optimizer, settings.steps, settings.final_learning_rate_fraction
         )
@@ -117,16 +124,14 @@ class Trainer:
     def train_step(self) -> dict:
         """One optimizer step on the next molecules; returns the columns of the training log."""
         parts = self.team.map(self._part, self._names_of_step())
-        if self.settings.batch > 1:
-            set_mean_gradient(self.functional, parts)
-        norm = torch.nn.utils.clip_grad_norm_(self.functional.parameters(), self.settings.gradient_clip)
-        usable = bool(torch.isfinite(norm)) and any(part.usable for part in parts)
+        norm = self._gradient_norm(parts)
+        usable = bool(np.isfinite(norm)) and any(part.usable for part in parts)
         names = [part.name for part in parts]
         row = mean_columns(parts) | {
             "scf_builds": sum(part.builds for part in parts),
             "molecule": " ".join(names),
             "learning_rate": max(self.schedule.get_last_lr()),
-            "grad_norm": float(norm),
+            "grad_norm": norm,
             "skipped": int(not usable),
         }
         for part in parts:
@@ -134,14 +139,30 @@ class Trainer:
         return row | self._update(usable, parts, row["loss"])
 
     def _part(self, visit: tuple[int, str]) -> Part:
-        """What a molecule adds to the step; alone in it, it leaves its gradient in `.grad`."""
+        """What a molecule adds to the step; with Adam, alone in it, it leaves its gradient in `.grad`."""
         number, name = visit
         self.optimizer.zero_grad(set_to_none=True)
-        molecule = self.molecules.get(name)
-        values, point, energy = self._loss_and_gradient(molecule, number)
+        molecule, sketch = self.molecules.get(name), None
+        if isinstance(self.optimizer, GaussNewton):
+            sketch = Sketch(
+                self.settings.gauss_newton.directions, np.random.default_rng([self.seed, number, 3])
+            )
+        values, point, energy = self._loss_and_gradient(molecule, number, sketch)
+        part = Part(name, self._columns(values), point.converged, point.builds, (point.orbo, point.orbv))
+        if sketch is not None:
+            return part._replace(rows=sketch.collected() if point.converged else None)
         gradient = taken_gradient(self.functional) if self.settings.batch > 1 else None
-        orbitals = (point.orbo, point.orbv)
-        return Part(name, self._columns(values), point.converged, point.builds, orbitals, gradient, energy)
+        return part._replace(gradient=gradient, energy=energy)
+
+    def _gradient_norm(self, parts: list[Part]) -> float:
+        """Norm of the usable parts' mean gradient by the weights; Adam finds it in `.grad`, clipped."""
+        if isinstance(self.optimizer, GaussNewton):
+            gradients = [part.rows[0].double().T @ part.rows[1] for part in parts if part.usable]
+            return float(torch.stack(gradients).mean(0).norm()) if gradients else np.inf
+        if self.settings.batch > 1:
+            set_mean_gradient(self.functional, parts)
+        clip = self.settings.gradient_clip
+        return float(torch.nn.utils.clip_grad_norm_(self.functional.parameters(), clip))
 
     def _keep_orbitals(self, name: str, orbitals: tuple[np.ndarray, np.ndarray] | None) -> None:
         """Remember where a molecule's next SCF starts, or forget it; the oldest go where memory ends."""
@@ -164,9 +185,7 @@ class Trainer:
             accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
             columns = self.metropolis.columns(accepted)
         if usable and accepted:
-            before = self._learn_energies(parts)
-            self.optimizer.step()
-            self._fit_energies(before)
+            self._take_step([part for part in parts if part.usable])
             self.average.update_parameters(self.functional)
             if self.metropolis:
                 self.metropolis.stepped()
@@ -178,13 +197,19 @@ class Trainer:
         self.step += 1
         return columns
 
-    def _learn_energies(self, parts: list[Part]) -> torch.Tensor:
-        """Remember the energy errors of a step; returns the weights that have them."""
-        weights = parameters_to_vector(self.functional.parameters()).detach().cpu()
+    def _take_step(self, parts: list[Part]) -> None:
+        """Change the weights by what the usable parts of a step have found."""
+        if isinstance(self.optimizer, GaussNewton):
+            for part in parts:
+                self.optimizer.learn(part.name, *part.rows)
+            self.optimizer.step()
+            return
+        before = parameters_to_vector(self.functional.parameters()).detach().cpu()
         for part in parts:
-            if part.usable and part.energy is not None:
-                self.energies.learn(part.name, *part.energy, weights)
-        return weights
+            if part.energy is not None:
+                self.energies.learn(part.name, *part.energy, before)
+        self.optimizer.step()
+        self._fit_energies(before)
 
     def _fit_energies(self, before: torch.Tensor) -> None:
         """Take away what is left of the energy errors after the optimizer's step (`dixc.training.energies`)."""
@@ -193,13 +218,7 @@ class Trainer:
         known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
         moments = parameters_to_vector(known)
         rates = learning_rates(self.optimizer, parameters)
-        change = self.energies.change(before, weights.cpu(), moments.cpu(), rates)
-        # in place: where an array lies decides the last digits of products with it, and a resumed run must repeat them
-        place = 0
-        for parameter in parameters:
-            part = change[place : place + parameter.numel()].view_as(parameter)
-            parameter.data += part.to(parameter.device)
-            place += parameter.numel()
+        add_to(parameters, self.energies.change(before, weights.cpu(), moments.cpu(), rates))
 
     def _count(self, usable: bool, name: str) -> None:
         """Count a step that is no good; many in a row end the training.
@@ -228,11 +247,12 @@ class Trainer:
         return visits
 
     def _loss_and_gradient(
-        self, molecule: TrainingMolecule, visit: int
+        self, molecule: TrainingMolecule, visit: int, sketch: Sketch | None
     ) -> tuple[list[TermValue], model_scf.SCFPoint, EnergyError | None]:
         """Values of all terms of this loss, the SCF, and what the fit of energies needs, if there is one.
 
-        The gradient of everything that the optimizer sees is accumulated in `.grad`.
+        Rows of the Jacobian of everything that the optimizer sees are added to the sketch; without one, the gradient
+        is accumulated in `.grad`.
         """
         settings, active = self.settings, TERMS_OF_LOSS[self.loss]
         name = molecule.record.name
@@ -242,15 +262,15 @@ class Trainer:
         if not point.converged:
             return [], point, None
         energy = None
-        if settings.energy.method == "least_squares" and settings.energy.weight > 0:
+        if not settings.trains_energies_in_the_sum and settings.energy.weight > 0:
             slope = 1000 * point.expansion.energy_gradient().cpu()
             energy = EnergyError(terms.energy_error(molecule, point), slope)
-        values = terms.energy_and_density(molecule, self.functional, point, settings)
+        values = terms.energy_and_density(molecule, self.functional, point, settings, sketch=sketch)
         if "gradient" in active:
-            values.append(terms.gradient(molecule, self.functional, settings))
+            values.append(terms.gradient(molecule, self.functional, settings, sketch=sketch))
         if "hessian" in active:
             rng = np.random.default_rng([self.seed, visit, 1])
-            values += terms.hessian_and_excitations(molecule, self.functional, settings, rng)
+            values += terms.hessian_and_excitations(molecule, self.functional, settings, rng, sketch=sketch)
         return values, point, energy
 
     def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:

@@ -1,0 +1,114 @@
+"""Gauss-Newton steps on all molecules at once, made of one visit to each.
+
+Every term of the loss is half the square of residuals r, and all molecules share the weights theta. A visit to a
+molecule gives the residuals and some rows A of their Jacobian (`dixc.training.directions`). Those of the last visits
+are kept; as theta moves they are followed to first order, r -> r + A (theta - theta'). Each step is the most likely
+change c of the weights if the loss is as linear as all that is known of it, every residual has unit variance, and
+weights change by about a learning rate s,
+
+    min_c  1/2 |r + A c|^2 + 1/2 |c|^2 / s^2,      c = -s^2 A^T (s^2 A A^T + 1)^-1 r
+
+(Levenberg and Marquardt; in the space of residuals, of which there are fewer than weights). The residual along itself
+is exact, so a step is zero only where the gradient of the whole loss is. The loss hardly depends on most directions
+in the space of weights, and total energies are a hundred times stiffer than all else: an optimizer that follows
+gradients takes thousands of steps where this one takes a few visits to each molecule. It is ours, not the paper's, and
+the same for every loss. Related, for the memory: G. V. Puskorius, L. A. Feldkamp, IEEE Trans. Neural
+Netw. 5, 279 (1994).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector
+from torch.optim import Optimizer
+
+from dixc.training.learning_rates import add_to, learning_rates
+
+LONGEST = 10.0  # largest change of a weight in a step, in learning rates
+
+
+class GaussNewton(Optimizer):
+    """See the module header. `learn` what a visit gives, then `step`.
+
+    Args:
+        groups: parameters and their learning rates (`parameter_groups`).
+        parameters: the same, in the order of the columns of Jacobians.
+        memory: molecules that are kept; those met longest ago go first.
+    """
+
+    def __init__(self, groups: list[dict], parameters: Iterable[Tensor], memory: int):
+        super().__init__(groups, {"lr": 0.0})
+        self.memory, self.parameters = memory, list(parameters)
+        self.known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()  # rows and residuals at `at`
+        self._overlaps: dict[tuple[str, str], Tensor] = {}
+        self.at = self._weights()
+
+    def learn(self, name: str, rows: Tensor, residuals: Tensor) -> None:
+        """Remember a molecule's residuals (K,), float64, and their Jacobian (K, n_parameters) at these weights."""
+        self._follow()
+        self.known.pop(name, None)
+        self._overlaps = {pair: block for pair, block in self._overlaps.items() if name not in pair}
+        self.known[name] = rows, residuals
+        while len(self.known) > self.memory:
+            gone, _ = self.known.popitem(last=False)
+            self._overlaps = {pair: block for pair, block in self._overlaps.items() if gone not in pair}
+        scaled = (rows.double() * self._relative_rates().square()).T
+        for other, (known, _) in self.known.items():
+            self._overlaps[other, name] = known.double() @ scaled
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Change the weights."""
+        if not self.known:
+            return
+        self._follow()
+        rate, relative = max(group["lr"] for group in self.param_groups), self._relative_rates()
+        residuals = torch.cat([r for _, r in self.known.values()])
+        system = rate**2 * self._overlap() + torch.eye(len(residuals), dtype=residuals.dtype)
+        coefficients = torch.linalg.solve(system, residuals).split([len(r) for _, r in self.known.values()])
+        change = torch.zeros_like(self.at)
+        for (rows, _), part in zip(self.known.values(), coefficients, strict=True):
+            change -= rows.double().T @ part
+        change *= rate**2 * relative.square()
+        change /= max(1.0, float((change / (rate * relative)).abs().max()) / LONGEST)
+        add_to(self.parameters, change)
+
+    def _weights(self) -> Tensor:
+        return parameters_to_vector(self.parameters).detach().cpu().double()
+
+    def _relative_rates(self) -> Tensor:
+        rates = learning_rates(self, self.parameters).double()
+        return rates / rates.max()
+
+    def _follow(self) -> None:
+        """Bring all residuals to the present weights."""
+        weights = self._weights()
+        moved, self.at = weights - self.at, weights
+        if moved.any():
+            for name, (rows, residuals) in self.known.items():
+                self.known[name] = rows, residuals + rows.double() @ moved
+
+    def _overlap(self) -> Tensor:
+        """A A^T over all that is known, in units of the largest learning rate."""
+        names = list(self.known)
+        blocks = [[self._overlaps[a, b] if i <= j else self._overlaps[b, a].T for j, b in enumerate(names)]
+                  for i, a in enumerate(names)]  # fmt: skip
+        return torch.cat([torch.cat(line, dim=1) for line in blocks])
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        overlaps = [[*pair, block] for pair, block in self._overlaps.items()]
+        memory = {"known": dict(self.known), "overlaps": overlaps, "at": self.at}
+        return super().state_dict() | {"memory": memory}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        memory = state["memory"]
+        super().load_state_dict({key: value for key, value in state.items() if key != "memory"})
+        self.known, self.at = OrderedDict(memory["known"]), memory["at"]
+        self._overlaps = {(a, b): block for a, b, block in memory["overlaps"]}
