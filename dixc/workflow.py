@@ -28,7 +28,7 @@ METHODS = {
     "reference": 2,
     "derivatives": 3,
     "prefit": 2,
-    "train": 6,
+    "train": 7,
     "evaluate": 3,
     "warmstart": 1,
     "tddft": 2,

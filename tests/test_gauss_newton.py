@@ -16,6 +16,7 @@ from dixc.training.data import TrainingMolecule
 from dixc.training.directions import Sketch
 from dixc.training.gauss_newton import GaussNewton
 from dixc.training.learning_rates import add_to
+from dixc.training.loop import Trainer
 
 TIGHT = {"scf_conv_tol_grad": 1e-9, "cg_tol": 1e-10}
 P = 7
@@ -92,9 +93,7 @@ def test_all_directions_make_the_gauss_newton_matrix(molecule):
         return kept.residuals
 
     wanted = float((rows @ direction).norm())
-    errors = [
-        abs(np.linalg.norm(residuals(h) - residuals(-h)) / (2 * h) / wanted - 1) for h in (1e-2, 1e-3)
-    ]
+    errors = [abs(np.linalg.norm(residuals(h) - residuals(-h)) / (2 * h) / wanted - 1) for h in (1e-2, 1e-3)]
     assert errors[1] < 1e-5
     assert errors[1] < errors[0], "the error must fall with the step"
 
@@ -188,12 +187,13 @@ def test_a_restored_state_makes_the_same_steps():
 def test_training_beats_adam_in_few_visits():
     """Two visits to each of two molecules; the loss at their third."""
     known = {name: reference_record(name) for name in ("water", "ammonia")}
-    from dixc.training.loop import Trainer
-
     losses = {}
     for method in ("gauss_newton", "adam"):
         options = Training(optimizer=method, steps=8, grid_level=0, precision="double")
-        train = {name: TrainingMolecule(*record, grid_level=0, hessian_grid_level=0) for name, record in known.items()}
+        train = {
+            name: TrainingMolecule(*record, grid_level=0, hessian_grid_level=0)
+            for name, record in known.items()
+        }
         run = Trainer(create("xcdiff", n_hidden=6, n_layers=2), "grad", 0, options, train, {}, None)
         rows = [run.train_step() for _ in range(6)]
         losses[method] = rows[4]["loss"] + rows[5]["loss"]

@@ -113,10 +113,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("optimizer", ["gauss_newton", "adam"])
 @pytest.mark.parametrize(("loss", "rule"), [("base", False), ("hess", False), ("base", True)])
-def test_resumed_run_repeats_the_uninterrupted_one(data, tmp_path, loss, rule, one_thread, monkeypatch):
-    changes = {"metropolis": {"enabled": True}} if rule else {}
-    monkeypatch.setattr(metropolis, "FREE", -1.0)  # a rule that hardly lets a step pass has something to undo
+def test_resumed_run_repeats_the_uninterrupted_one(
+    data, tmp_path, loss, rule, optimizer, one_thread, monkeypatch
+):
+    changes = {"optimizer": optimizer} | ({"metropolis": {"enabled": True}} if rule else {})
+    monkeypatch.setattr(
+        metropolis, "FREE", -10.0
+    )  # a rule that hardly lets a step pass has something to undo
     whole = trainer(data, tmp_path, loss, **changes)
     whole.run()
     assert any(row.get("undone") for row in whole.rows) == rule

@@ -65,7 +65,7 @@ class HessianTerm(Section):
     """Products of the model's orbital Hessian with fresh random probes, against the reference's."""
 
     weight: float = Field(default=1e4, ge=0, description="weight of the Hessian term, no unit")
-    probes: int = Field(default=8, ge=1, description="random directions a step")
+    probes: int = Field(default=4, ge=1, description="random directions a step")
     grid_level: GridLevel = Field(
         default=0, description="PySCF grid level of the Hessian products, 0 (coarse) to 9"
     )
@@ -125,9 +125,9 @@ class Training(Section):
         description="one training each: initial weights, order of molecules, probes",
     )
     steps: int = Field(
-        default=180, ge=1, description="optimizer steps, `batch` molecules each; the same for every loss"
+        default=120, ge=1, description="optimizer steps, `batch` molecules each; the same for every loss"
     )
-    batch: int = Field(default=1, ge=1, description="molecules in a step, whose gradients are averaged")
+    batch: int = Field(default=1, ge=1, description="molecules in a step (adam averages their gradients)")
     processes: int = Field(
         default=1,
         ge=1,
@@ -153,7 +153,7 @@ class Training(Section):
         default=1.0, gt=0, description="with adam: largest norm of the parameter gradient, no unit"
     )
     ema_decay: float = Field(
-        default=0.95, ge=0, lt=1, description="decay of the weight average per step, no unit"
+        default=0.8, ge=0, lt=1, description="decay of the weight average per step, no unit"
     )
     grid_level: GridLevel = Field(
         default=1, description="PySCF grid level of energy, density and gradient terms, 0 to 9"
@@ -167,7 +167,7 @@ class Training(Section):
         description="where the work on grids runs: cpu, cuda (or cuda:1, ...), or auto: CUDA if it is there",
     )
     checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
-    validate_every: int = Field(default=30, ge=1, description="steps from one validation to the next")
+    validate_every: int = Field(default=20, ge=1, description="steps from one validation to the next")
     cache_gb: float = Field(
         default=5.0, ge=0, description="memory for orbitals on grids, kept between steps, GB a job"
     )

@@ -107,8 +107,9 @@ class GaussNewton(Optimizer):
         return super().state_dict() | {"memory": memory}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        memory = state["memory"]
+        """Continue from `state_dict`; without a memory in it, with the present one, which holds at any weights."""
         super().load_state_dict({key: value for key, value in state.items() if key != "memory"})
-        self.known, self.at = OrderedDict(memory["known"]), memory["at"]
-        self._overlaps = {(a, b): block for a, b, block in memory["overlaps"]}
+        if "memory" in state:
+            memory = state["memory"]
+            self.known, self.at = OrderedDict(memory["known"]), memory["at"]
+            self._overlaps = {(a, b): block for a, b, block in memory["overlaps"]}
