@@ -177,6 +177,40 @@ def test_bad_input_is_one_line(run, tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
+def stored(folder: Path, seeds: tuple[int, ...]) -> Path:
+    """A run's folder with these seeds."""
+    tables = make_tables(seeds)
+    write(make_config(seeds), folder / "config.yaml")
+    write_tables(tables | {"summary": summarise(tables)}, folder / "tables")
+    make_logs(folder / "training")
+    return folder
+
+
+def test_seeds_of_another_machine_are_added(tmp_path):
+    first, second = (stored(tmp_path / name, seeds) for name, seeds in (("a", (0, 1)), ("b", (1, 2))))
+    assert main(["collect", str(first), str(tmp_path / "out")]) == 0
+    alone = collect.read(tmp_path / "out")["seeds"]
+    assert main(["collect", "--add", str(second), str(tmp_path / "out")]) == 0
+    tables = collect.read(tmp_path / "out")
+    assert sorted(tables["seeds"].query("loss == 'hess'")["seed"].unique()) == [0, 1, 2]
+    assert not tables["seeds"].duplicated(["model", "loss", "seed", "split", "metric"]).any()
+    about = dict(zip(tables["about"]["key"], tables["about"]["value"], strict=True))
+    assert about["seeds"] == "0 1 2"
+    kept = tables["seeds"].query("loss == 'hess' and seed == 0").reset_index(drop=True)
+    assert kept.equals(alone.query("loss == 'hess' and seed == 0").reset_index(drop=True))
+
+
+def test_a_run_with_other_settings_is_not_added(run, tmp_path, capsys):
+    collect.run(run, tmp_path / "out")
+    before = (tmp_path / "out" / "seeds.csv").read_bytes()
+    changed = make_config().model_dump(mode="json")
+    changed["training"]["steps"] += 1
+    write(type(make_config()).model_validate(changed), run / "config.yaml")
+    assert main(["collect", "--add", str(run), str(tmp_path / "out")]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert (tmp_path / "out" / "seeds.csv").read_bytes() == before
+
+
 @pytest.mark.skipif(not (ROOT / "docs" / "results.md").exists(), reason="no page yet")
 def test_the_page_is_that_of_its_tables(tmp_path):
     page.run(ROOT / "docs" / "results", tmp_path / "results.md")

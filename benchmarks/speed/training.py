@@ -106,7 +106,7 @@ def term_sides(molecule: TrainingMolecule, functional, settings: Training) -> di
         "gradient term": gradient,
         "Hessian term": hessian,
         "E + g": lambda: (energy(), gradient()),
-        "E + g + 8 probes": lambda: (energy(), gradient(), hessian()),
+        f"E + g + {settings.hessian.probes} probes": lambda: (energy(), gradient(), hessian()),
     }
 
 

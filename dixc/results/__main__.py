@@ -17,14 +17,17 @@ def main(arguments: list[str] | None = None) -> int:
     one = commands.add_parser("collect", help="keep what the page needs of a run")
     one.add_argument("source", type=Path, help="folder of the run, or its folder `partial`")
     one.add_argument("out", type=Path, help="folder for the CSV files")
+    one.add_argument(
+        "--add", action="store_true", help="keep what is there of other seeds, of the same settings"
+    )
     one.set_defaults(function=collect.run)
     two = commands.add_parser("page", help="write the page")
     two.add_argument("source", type=Path, help="folder with a folder of CSV files for each run")
     two.add_argument("out", type=Path, help="Markdown file")
     two.set_defaults(function=page.run)
-    chosen = parser.parse_args(arguments)
+    chosen = vars(parser.parse_args(arguments))
     try:
-        chosen.function(chosen.source, chosen.out)
+        chosen.pop("function")(**chosen)
     except UserError as error:
         print(f"dixc: error: {error}", file=sys.stderr)
         return 2

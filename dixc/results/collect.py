@@ -15,6 +15,7 @@ import pandas as pd
 
 from dixc.config import Config, load
 from dixc.errors import UserError
+from dixc.provenance import hash_of
 from dixc.report.metrics import KEYS, METRICS, samples, sort_rows
 from dixc.report.plots_training import parts, read_logs
 from dixc.stages.tables import read_table
@@ -27,18 +28,21 @@ SPLITS = ("validation", "test")
 LEFT_OUT = ("_wall_total_",)
 VALIDATION = ("validation_score", "validation_energy_raw_mEh", "validation_density_raw_per_bohr3")
 COUNTED = ("skipped", "undone")
+TRAINING = ["model", "loss", "seed"]
+JOINED = ("seeds", "commit")  # what may differ where one run is added to another
 PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "torch", "python", "platform")
 
 
-def run(source: Path, out: Path) -> None:
+def run(source: Path, out: Path, add: bool = False) -> None:
     """Write the CSV files of a run.
 
     Args:
         source: folder of the run (results/<run>), or its `partial` (see `dixc partial`).
         out: folder for the files.
+        add: keep what `out` has of trainings that this run has not, of a run with the same settings but for its seeds.
 
     Raises:
-        UserError: no tables there.
+        UserError: no tables there, or nothing that this run can be added to.
     """
     root = source if (source / "config.yaml").is_file() else source.parent
     config = load(root / "config.yaml")
@@ -52,7 +56,41 @@ def run(source: Path, out: Path) -> None:
         "failures.csv": failures(tables),
         "about.csv": about(config, tables, record),
     }
+    if add:
+        content = added(read(out), content, str(out))
     write_files(((name, as_csv(table)) for name, table in content.items()), out)
+
+
+def added(
+    known: dict[str, pd.DataFrame], new: dict[str, pd.DataFrame], place: str
+) -> dict[str, pd.DataFrame]:
+    """Tables of a run, and what is known of trainings that it has not.
+
+    Args:
+        known: as `read` gives them.
+        new: by file name.
+        place: of the known, for messages.
+
+    Raises:
+        UserError: their settings differ.
+    """
+    values = [
+        dict(zip(table["key"], table["value"], strict=True)) for table in (known["about"], new["about.csv"])
+    ]
+    if values[0].get("settings") != values[1]["settings"]:
+        raise UserError(f"{place}: from a run with other settings, to which this one cannot be added")
+    trainings = pd.MultiIndex.from_frame(new["seeds.csv"][TRAINING])
+    merged = {}
+    for name in ("seeds", "training", "failures"):
+        older = known[name]
+        kept = older[~pd.MultiIndex.from_frame(older[TRAINING]).isin(trainings)]
+        merged[f"{name}.csv"] = sort_rows(pd.concat([kept, new[f"{name}.csv"]], ignore_index=True))
+    both = {
+        key: " ".join(sorted({*values[0].get(key, "").split(), *values[1].get(key, "").split()})) for key in JOINED
+    }
+    about = values[1] | {key: value for key, value in both.items() if value}
+    merged["about.csv"] = pd.DataFrame({"key": about.keys(), "value": about.values()})
+    return merged
 
 
 def as_csv(table: pd.DataFrame) -> bytes:
@@ -116,9 +154,16 @@ def about(config: Config, tables: dict[str, pd.DataFrame], record: dict) -> pd.D
         "losses": " ".join(training.losses),
         "seeds": " ".join(map(str, training.seeds)),
         "steps": training.steps,
+        "settings": settings_hash(config),
     }
     values |= {name: record[name] for name in PROGRAMS if name in record}
     return pd.DataFrame({"key": values.keys(), "value": [str(value) for value in values.values()]})
+
+
+def settings_hash(config: Config) -> str:
+    """The same for runs that differ in name, seeds of trainings and report only."""
+    everything = config.model_dump(mode="json", exclude={"run": True, "report": True, "training": {"seeds"}})
+    return hash_of(everything)
 
 
 def _sizes(heavy: pd.Series) -> str:
