@@ -25,7 +25,7 @@ class EnergyTerm(Section):
         description="with adam: molecules whose energies are fitted together, those met last",
     )
     weight: float = Field(
-        default=0.5,
+        default=2.0,
         ge=0,
         description="weight in the validation score, and of the term in the loss, no unit; 0: no energies are trained",
     )
