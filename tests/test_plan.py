@@ -100,7 +100,7 @@ def test_more_molecules_larger_ones_and_larger_bases_cost_more(default):
     mixed = sizes | {"test-000": [5, 6]}
     smaller = total(default.model_copy(update={"derivatives": limited}), mixed)
     assert smaller["tddft"] < 0.7 * total(default, mixed)["tddft"]
-    longer = default.model_copy(update={"training": default.training.model_copy(update={"steps": 360})})
+    longer = default.model_copy(update={"training": default.training.model_copy(update={"steps": 240})})
     assert 1.2 < total(longer, sizes)["train"] / usual["train"] < 2.01
 
 

@@ -86,7 +86,8 @@ def added(
         kept = older[~pd.MultiIndex.from_frame(older[TRAINING]).isin(trainings)]
         merged[f"{name}.csv"] = sort_rows(pd.concat([kept, new[f"{name}.csv"]], ignore_index=True))
     both = {
-        key: " ".join(sorted({*values[0].get(key, "").split(), *values[1].get(key, "").split()})) for key in JOINED
+        key: " ".join(sorted({*values[0].get(key, "").split(), *values[1].get(key, "").split()}))
+        for key in JOINED
     }
     about = values[1] | {key: value for key, value in both.items() if value}
     merged["about.csv"] = pd.DataFrame({"key": about.keys(), "value": about.values()})

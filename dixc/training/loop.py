@@ -247,7 +247,7 @@ class Trainer:
         return visits
 
     def _loss_and_gradient(
-        self, molecule: TrainingMolecule, visit: int, sketch: Sketch | None
+        self, molecule: TrainingMolecule, visit: int, sketch: Sketch | None = None
     ) -> tuple[list[TermValue], model_scf.SCFPoint, EnergyError | None]:
         """Values of all terms of this loss, the SCF, and what the fit of energies needs, if there is one.
 
