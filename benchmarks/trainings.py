@@ -1,8 +1,8 @@
 """Trainings that differ in some settings, side by side, as CSV.
 
-    python benchmarks/trainings.py results/default --losses base hess --variants "" "energy.method=gradient"
-    python benchmarks/trainings.py results/default --seeds 0 1 2 --variants "learning_rate=0.02" \\
-        "learning_rate=0.02 metropolis.enabled=true"
+    python benchmarks/trainings.py results/default --losses base hess --variants "" \\
+        "optimizer=adam learning_rate=0.02 ema_decay=0.95"
+    python benchmarks/trainings.py results/default --seeds 0 1 2 --variants "" "metropolis.enabled=true"
 
 Uses references, derivatives, pre-fits and the config of a finished run; a variant changes keys of its section
 `training`. One row a training: best and last validation score (the same for every loss), skipped and undone steps, CPU
