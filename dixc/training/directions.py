@@ -10,7 +10,6 @@ zero now: curvature that a step has to reckon with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,34 +19,11 @@ from torch import Tensor
 from dixc.xc import Pairs, XCExpansion
 
 
-class Directions(Protocol):
-    """Who takes the residuals."""
-
-    def of(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
-        """Directions (K, ...) in the space of residuals (...), and u . r of each (K,).
-
-        Args:
-            residuals: of any shape.
-            count: K where it is to differ from the usual; one direction is that of the residuals.
-        """
-        ...
-
-    def add(
-        self,
-        expansion: XCExpansion,
-        residuals: NDArray,
-        energies: Sequence[float],
-        slopes: Tensor | None = None,
-        pairs: Pairs | None = None,
-    ) -> None:
-        """Take K residuals and the cotangents of which they are made, see `XCExpansion.jacobian`."""
-        ...
-
-
 class Accumulated:
     """Adds the gradient of half the square to the parameters' `.grad`."""
 
     def of(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
+        """Directions (K, ...) in the space of residuals (...), and u . r of each (K,); here one, whatever `count` is."""
         return residuals[None], np.ones(1)
 
     def add(
@@ -58,6 +34,7 @@ class Accumulated:
         slopes: Tensor | None = None,
         pairs: Pairs | None = None,
     ) -> None:
+        """Take K residuals and the cotangents of which they are made, see `XCExpansion.jacobian`."""
         factors = torch.as_tensor(residuals, device=expansion.rho.device)
         slope = None if slopes is None else torch.einsum("k,k...->...", factors, slopes)
         both = None
@@ -80,6 +57,7 @@ class Sketch:
         self._residuals: list[NDArray] = []
 
     def of(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
+        """As `Accumulated.of`, the first along the residuals; `count` of them where it is to differ from the usual."""
         flat, count = residuals.ravel(), count or self.count
         norm = np.linalg.norm(flat)
         others = self.rng.standard_normal((min(count, flat.size) - 1, flat.size))
@@ -99,6 +77,7 @@ class Sketch:
         slopes: Tensor | None = None,
         pairs: Pairs | None = None,
     ) -> None:
+        """As `Accumulated.add`."""
         self._rows.append(expansion.jacobian(energies, slopes, pairs).detach().cpu())
         self._residuals.append(np.asarray(residuals, dtype=float))
 
@@ -107,6 +86,6 @@ class Sketch:
         return torch.cat(self._rows), torch.from_numpy(np.concatenate(self._residuals))
 
 
-def chosen(backward: bool, sketch: Sketch | None) -> Directions | None:
+def chosen(backward: bool, sketch: Sketch | None) -> Accumulated | Sketch | None:
     """Who takes the residuals of a term: a sketch, `.grad`, or nobody."""
     return sketch or (Accumulated() if backward else None)
