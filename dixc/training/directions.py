@@ -23,7 +23,7 @@ class Accumulated:
     """Adds the gradient of half the square to the parameters' `.grad`."""
 
     def of(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
-        """Directions (K, ...) in the space of residuals (...), and u . r of each (K,); here one, whatever `count` is."""
+        """Directions (K, ...) in the space of residuals (...), and u . r of each (K,); here one in any case."""
         return residuals[None], np.ones(1)
 
     def add(
