@@ -31,7 +31,7 @@ def linear():
 
 def learned(fit: EnergyFit, gradients, offsets, weights) -> EnergyFit:
     for number, (gradient, offset) in enumerate(zip(gradients, offsets, strict=True)):
-        fit.learn(str(number), float(offset + gradient @ weights), gradient, weights)
+        fit.learn(str(number), gradient[None], (offset + gradient @ weights)[None], weights)
     return fit
 
 
@@ -42,7 +42,7 @@ def test_errors_of_all_molecules_fall_to_nothing(linear):
     for _ in range(60):
         weights = weights + fit.change(weights, weights, torch.ones(P), learning_rate=1.0)
     errors = offsets + gradients @ weights
-    assert torch.allclose(fit.predicted(weights), errors, atol=1e-9)
+    assert torch.allclose(fit.at(weights), errors, atol=1e-9)
     assert errors.norm() < 0.02 * before.norm()
 
 
@@ -84,8 +84,8 @@ def test_molecules_met_longest_ago_are_forgotten(linear):
     gradients, offsets, weights = linear
     fit = learned(EnergyFit(3), gradients, offsets, weights)
     assert list(fit.known) == ["2", "3", "4"]
-    fit.learn("2", 0.0, gradients[2], weights)
-    fit.learn("5", 0.0, gradients[0], weights)
+    fit.learn("2", gradients[2:3], torch.zeros(1), weights)
+    fit.learn("5", gradients[:1], torch.zeros(1), weights)
     assert list(fit.known) == ["4", "2", "5"]
 
 

@@ -62,10 +62,10 @@ def test_all_rates_anneal_to_the_same_fraction(adam):
 def test_energy_fit_spares_what_is_to_change_slowly():
     rates = torch.tensor([1e-2, 1e-2, 1e-4, 1e-4])
     fit, weights = EnergyFit(4), torch.zeros(4)
-    fit.learn("a", 1e-3, torch.ones(4), weights)
+    fit.learn("a", torch.ones(1, 4), torch.tensor([1e-3]), weights)
     change = fit.change(weights, weights, torch.ones(4), rates)
     assert torch.allclose(change[2:], 0.01 * change[:2])
-    fit.learn("a", 1e6, torch.ones(4), weights)
+    fit.learn("a", torch.ones(1, 4), torch.tensor([1e6]), weights)
     longest = fit.change(weights, weights, torch.ones(4), rates).abs()
     assert torch.allclose(longest, LONGEST * rates)
 

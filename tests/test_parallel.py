@@ -103,8 +103,8 @@ def test_a_step_takes_away_the_residuals_of_all_its_molecules(chunks, tmp_path):
     run = trainer(chunks, tmp_path)
     names = [name for _, name in run._names_of_step()]
     run.train_step()
-    assert list(run.optimizer.known) == names
-    assert all(torch.isfinite(rows).all() for rows, _ in run.optimizer.known.values())
+    assert list(run.optimizer.molecules.known) == names
+    assert all(torch.isfinite(rows).all() for rows, _ in run.optimizer.molecules.known.values())
 
 
 def test_gradient_of_a_batch_is_the_mean(chunks, tmp_path):
@@ -113,7 +113,7 @@ def test_gradient_of_a_batch_is_the_mean(chunks, tmp_path):
     single = []
     for number, name in visits:
         alone = trainer(chunks, tmp_path, optimizer="adam", batch=1)
-        alone._loss_and_gradient(alone.molecules.get(name), number)
+        alone._part((number, name))
         single.append(torch.cat([p.grad.flatten() for p in alone.functional.parameters()]))
     both.train_step()
     mean = torch.cat([p.grad.flatten() for p in both.functional.parameters()])
@@ -124,7 +124,7 @@ def test_a_molecule_that_fails_is_left_out_of_the_mean(chunks, tmp_path, monkeyp
     run = trainer(chunks, tmp_path, optimizer="adam", gradient_clip=1e9)
     first, second = (name for _, name in run._names_of_step())
     kept = trainer(chunks, tmp_path, optimizer="adam", batch=1)
-    kept._loss_and_gradient(kept.molecules.get(second), 1)
+    kept._part((1, second))
     whole = run._part
 
     def without_first(visit):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dixc.training.loop import Trainer
 
 FORMAT = "dixc-checkpoint"
-VERSION = 3
-PARTS = ("functional", "average", "optimizer", "schedule", "energies")
+VERSION = 4
+PARTS = ("functional", "average", "steps", "schedule")
 SCALARS = ("step", "wall_s", "bad_steps", "rows", "best_score", "best_state")
 
 

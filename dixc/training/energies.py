@@ -23,11 +23,10 @@ loss. The rule is ours, not the paper's.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from dixc.training.linearised import Linearised
 
 RELAXATION = 0.5  # of the errors before the optimizer's step, what is taken away
 RIDGE = 1e-2  # of the mean eigenvalue: energies whose gradients differ less than this from the others' are not forced
@@ -35,28 +34,8 @@ LONGEST = 10.0  # largest change of a parameter, in learning rates: it comes to 
 FLOOR = 1e-3  # of the largest sqrt(v), added to all
 
 
-class EnergyFit:
-    """Errors of total energies as linear functions of the parameters, and the step that takes them away.
-
-    Args:
-        memory: molecules that are kept, as many gradients of all parameters; those met longest ago go first.
-    """
-
-    def __init__(self, memory: int):
-        self.memory = memory
-        self.known: OrderedDict[str, tuple[Tensor, float]] = OrderedDict()
-
-    def learn(self, name: str, error: float, gradient: Tensor, parameters: Tensor) -> None:
-        """Remember an energy error (mEh) and its gradient (n_parameters,) at these parameters."""
-        self.known[name] = gradient, float(error - gradient.double() @ parameters.double())
-        self.known.move_to_end(name)
-        while len(self.known) > self.memory:
-            self.known.popitem(last=False)
-
-    def predicted(self, parameters: Tensor) -> Tensor:
-        """Energy errors of the molecules met so far at these parameters, (n,), mEh."""
-        parameters = parameters.double()
-        return torch.stack([constant + a.double() @ parameters for a, constant in self.known.values()])
+class EnergyFit(Linearised):
+    """Errors of total energies as linear functions of the parameters, and the step that takes them away."""
 
     def change(
         self, before: Tensor, parameters: Tensor, second_moments: Tensor, learning_rate: Tensor | float
@@ -74,21 +53,13 @@ class EnergyFit:
         roots = second_moments.sqrt()
         metric = roots.max() / (roots + FLOOR * roots.max()) if roots.max() > 0 else torch.ones_like(roots)
         metric = metric * learning_rate
-        gradients = torch.stack([gradient for gradient, _ in self.known.values()])
+        gradients = torch.cat([rows for rows, _ in self.known.values()])
         scaled = gradients * metric
         overlap = (scaled @ gradients.T).double()
         ridge = RIDGE * overlap.diagonal().mean() * torch.eye(len(overlap), dtype=overlap.dtype)
         step = parameters.double() - before.double()
-        wanted = RELAXATION * self.predicted(before) + gradients.double() @ step
+        wanted = RELAXATION * self.at(before) + gradients.double() @ step
         coefficients = torch.linalg.solve(overlap + ridge, wanted)
         change = -scaled.T @ coefficients.to(scaled.dtype)
         longest = (change.abs() / learning_rate).max() / LONGEST
         return (change / max(1.0, float(longest))).to(parameters.dtype)
-
-    def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return dict(self.known)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`."""
-        self.known = OrderedDict(state)

@@ -18,7 +18,6 @@ Netw. 5, 279 (1994).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,6 +27,7 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim import Optimizer
 
 from dixc.training.learning_rates import add_to, learning_rates
+from dixc.training.linearised import Linearised
 
 LONGEST = 10.0  # largest change of a weight in a step, in learning rates
 
@@ -43,59 +43,45 @@ class GaussNewton(Optimizer):
 
     def __init__(self, groups: list[dict], parameters: Iterable[Tensor], memory: int):
         super().__init__(groups, {"lr": 0.0})
-        self.memory, self.parameters = memory, list(parameters)
-        self.known: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()  # rows and residuals at `at`
+        self.parameters = list(parameters)
+        self.molecules = Linearised(memory)
         self._overlaps: dict[tuple[str, str], Tensor] = {}
-        self.at = self._weights()
 
     def learn(self, name: str, rows: Tensor, residuals: Tensor) -> None:
         """Remember a molecule's residuals (K,), float64, and their Jacobian (K, n_parameters) at these weights."""
-        self._follow()
-        self.known.pop(name, None)
-        self._overlaps = {pair: block for pair, block in self._overlaps.items() if name not in pair}
-        self.known[name] = rows, residuals
-        while len(self.known) > self.memory:
-            gone, _ = self.known.popitem(last=False)
-            self._overlaps = {pair: block for pair, block in self._overlaps.items() if gone not in pair}
+        self.molecules.learn(name, rows, residuals, self._weights())
+        known = self.molecules.known
+        kept = known.keys() - {name}
+        self._overlaps = {pair: block for pair, block in self._overlaps.items() if kept.issuperset(pair)}
         scaled = (rows.double() * self._relative_rates().square()).T
-        for other, (known, _) in self.known.items():
-            self._overlaps[other, name] = known.double() @ scaled
+        for other, (others, _) in known.items():
+            self._overlaps[other, name] = others.double() @ scaled
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         """Change the weights."""
-        if not self.known:
+        known = self.molecules.known
+        if not known:
             return
-        self._follow()
         rate, relative = max(group["lr"] for group in self.param_groups), self._relative_rates()
-        residuals = torch.cat([r for _, r in self.known.values()])
+        residuals = self.molecules.at(self._weights())
         system = rate**2 * self._overlap() + torch.eye(len(residuals), dtype=residuals.dtype)
-        coefficients = torch.linalg.solve(system, residuals).split([len(r) for _, r in self.known.values()])
-        change = torch.zeros_like(self.at)
-        for (rows, _), part in zip(self.known.values(), coefficients, strict=True):
-            change -= rows.double().T @ part
-        change *= rate**2 * relative.square()
+        coefficients = torch.linalg.solve(system, residuals).split([len(rows) for rows, _ in known.values()])
+        parts = zip(known.values(), coefficients, strict=True)
+        change = -(rate**2) * relative.square() * sum(rows.double().T @ part for (rows, _), part in parts)
         change /= max(1.0, float((change / (rate * relative)).abs().max()) / LONGEST)
         add_to(self.parameters, change)
 
     def _weights(self) -> Tensor:
-        return parameters_to_vector(self.parameters).detach().cpu().double()
+        return parameters_to_vector(self.parameters).detach().cpu()
 
     def _relative_rates(self) -> Tensor:
         rates = learning_rates(self, self.parameters).double()
         return rates / rates.max()
 
-    def _follow(self) -> None:
-        """Bring all residuals to the present weights."""
-        weights = self._weights()
-        moved, self.at = weights - self.at, weights
-        if moved.any():
-            for name, (rows, residuals) in self.known.items():
-                self.known[name] = rows, residuals + rows.double() @ moved
-
     def _overlap(self) -> Tensor:
         """A A^T over all that is known, in units of the largest learning rate."""
-        names = list(self.known)
+        names = list(self.molecules.known)
         blocks = [[self._overlaps[a, b] if i <= j else self._overlaps[b, a].T for j, b in enumerate(names)]
                   for i, a in enumerate(names)]  # fmt: skip
         return torch.cat([torch.cat(line, dim=1) for line in blocks])
@@ -103,13 +89,11 @@ class GaussNewton(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         overlaps = [[*pair, block] for pair, block in self._overlaps.items()]
-        memory = {"known": dict(self.known), "overlaps": overlaps, "at": self.at}
-        return super().state_dict() | {"memory": memory}
+        return super().state_dict() | {"molecules": self.molecules.state_dict(), "overlaps": overlaps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`; without a memory in it, with the present one, which holds at any weights."""
-        super().load_state_dict({key: value for key, value in state.items() if key != "memory"})
-        if "memory" in state:
-            memory = state["memory"]
-            self.known, self.at = OrderedDict(memory["known"]), memory["at"]
-            self._overlaps = {(a, b): block for a, b, block in memory["overlaps"]}
+        """Continue from `state_dict`; without molecules in it, with those it has, which hold at any weights."""
+        super().load_state_dict({key: state[key] for key in ("state", "param_groups")})
+        if "molecules" in state:
+            self.molecules.load_state_dict(state["molecules"])
+            self._overlaps = {(a, b): block for a, b, block in state["overlaps"]}

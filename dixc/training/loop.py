@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.utils import parameters_to_vector
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -24,13 +24,11 @@ from dixc.config.training import Training
 from dixc.errors import DixcWarning, UserError
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
-from dixc.training.batch import EnergyError, Part, mean_columns, set_mean_gradient, taken_gradient
+from dixc.training.batch import Part, mean_columns
 from dixc.training.data import MoleculeCache, TrainingMolecule
-from dixc.training.directions import Sketch
-from dixc.training.energies import EnergyFit
-from dixc.training.gauss_newton import GaussNewton
-from dixc.training.learning_rates import add_to, cosine_annealing, learning_rates, parameter_groups
+from dixc.training.learning_rates import cosine_annealing
 from dixc.training.metropolis import Metropolis
+from dixc.training.optimizers import STEPS
 from dixc.training.parallel import Team
 from dixc.training.terms import TERMS_OF_LOSS, TermValue
 
@@ -69,16 +67,11 @@ class Trainer:
         self.molecules = MoleculeCache(ChainMap(validation, train), settings.cache_gb)
         self.checkpoint, self.team = checkpoint, Team()
         self.average = AveragedModel(functional, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-        rates = parameter_groups(functional, settings.learning_rate)
-        self.optimizer = (
-            GaussNewton(rates, functional.parameters(), settings.gauss_newton.memory)
-            if settings.optimizer == "gauss_newton"
-            else torch.optim.Adam(rates)
-        )
+        self.steps = STEPS[settings.optimizer](functional, settings)
+        self.optimizer: Optimizer = self.steps.optimizer
         self.schedule = cosine_annealing(
             self.optimizer, settings.steps, settings.final_learning_rate_fraction
         )
-        self.energies = EnergyFit(settings.energy.memory)
         self.metropolis = None
         if settings.metropolis.enabled:
             watched = (functional, self.average, self.optimizer)
@@ -124,45 +117,41 @@ class Trainer:
     def train_step(self) -> dict:
         """One optimizer step on the next molecules; returns the columns of the training log."""
         parts = self.team.map(self._part, self._names_of_step())
-        norm = self._gradient_norm(parts)
-        usable = bool(np.isfinite(norm)) and any(part.usable for part in parts)
+        found = [part for part in parts if part.usable]
+        norm = self.steps.gradient_norm(found) if found else np.inf
+        found = found if np.isfinite(norm) else []
         names = [part.name for part in parts]
         row = mean_columns(parts) | {
             "scf_builds": sum(part.builds for part in parts),
             "molecule": " ".join(names),
             "learning_rate": max(self.schedule.get_last_lr()),
             "grad_norm": norm,
-            "skipped": int(not usable),
+            "skipped": int(not found),
         }
         for part in parts:
             self._keep_orbitals(part.name, part.orbitals if part.usable else None)
-        return row | self._update(usable, parts, row["loss"])
+        return row | self._update(found, parts, row["loss"])
 
     def _part(self, visit: tuple[int, str]) -> Part:
-        """What a molecule adds to the step; with Adam, alone in it, it leaves its gradient in `.grad`."""
+        """What a molecule adds to the step."""
         number, name = visit
         self.optimizer.zero_grad(set_to_none=True)
-        molecule, sketch = self.molecules.get(name), None
-        if isinstance(self.optimizer, GaussNewton):
-            sketch = Sketch(
-                self.settings.gauss_newton.directions, np.random.default_rng([self.seed, number, 3])
-            )
-        values, point, energy = self._loss_and_gradient(molecule, number, sketch)
-        part = Part(name, self._columns(values), point.converged, point.builds, (point.orbo, point.orbv))
-        if sketch is not None:
-            return part._replace(rows=sketch.collected() if point.converged else None)
-        gradient = taken_gradient(self.functional) if self.settings.batch > 1 else None
-        return part._replace(gradient=gradient, energy=energy)
-
-    def _gradient_norm(self, parts: list[Part]) -> float:
-        """Norm of the usable parts' mean gradient by the weights; Adam finds it in `.grad`, clipped."""
-        if isinstance(self.optimizer, GaussNewton):
-            gradients = [part.rows[0].double().T @ part.rows[1] for part in parts if part.usable]
-            return float(torch.stack(gradients).mean(0).norm()) if gradients else np.inf
-        if self.settings.batch > 1:
-            set_mean_gradient(self.functional, parts)
-        clip = self.settings.gradient_clip
-        return float(torch.nn.utils.clip_grad_norm_(self.functional.parameters(), clip))
+        molecule, active = self.molecules.get(name), TERMS_OF_LOSS[self.loss]
+        settings, functional = self.settings, self.functional
+        start = self.orbitals.get(name)
+        point = model_scf.solve(molecule, functional, start, settings.density.scf_conv_tol_grad)
+        part = Part(name, self._columns([]), point.converged, point.builds, (point.orbo, point.orbv))
+        if not point.converged:
+            return part
+        part = part._replace(energy=self.steps.energy(molecule, point))
+        sketch = self.steps.sketch(np.random.default_rng([self.seed, number, 3]))
+        values = terms.energy_and_density(molecule, functional, point, settings, sketch=sketch)
+        if "gradient" in active:
+            values.append(terms.gradient(molecule, functional, settings, sketch=sketch))
+        if "hessian" in active:
+            rng = np.random.default_rng([self.seed, number, 1])
+            values += terms.hessian_and_excitations(molecule, functional, settings, rng, sketch=sketch)
+        return self.steps.completed(part._replace(columns=self._columns(values)), sketch)
 
     def _keep_orbitals(self, name: str, orbitals: tuple[np.ndarray, np.ndarray] | None) -> None:
         """Remember where a molecule's next SCF starts, or forget it; the oldest go where memory ends."""
@@ -172,7 +161,7 @@ class Trainer:
         while sum(part.nbytes for pair in self.orbitals.values() for part in pair) > 1e9 * ORBITALS_GB:
             self.orbitals.pop(next(iter(self.orbitals)))
 
-    def _update(self, usable: bool, parts: list[Part], loss: float) -> dict[str, float]:
+    def _update(self, usable: list[Part], parts: list[Part], loss: float) -> dict[str, float]:
         """Change the weights unless the SCF or the gradient was no good, or the step before is undone.
 
         Returns:
@@ -180,12 +169,12 @@ class Trainer:
         """
         accepted, columns = True, {}
         name = " ".join(part.name for part in parts)
-        self._count(usable, name)
+        self._count(bool(usable), name)
         if self.metropolis:
             accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
             columns = self.metropolis.columns(accepted)
         if usable and accepted:
-            self._take_step([part for part in parts if part.usable])
+            self.steps.take(usable)
             self.average.update_parameters(self.functional)
             if self.metropolis:
                 self.metropolis.stepped()
@@ -196,29 +185,6 @@ class Trainer:
         self.schedule.step()
         self.step += 1
         return columns
-
-    def _take_step(self, parts: list[Part]) -> None:
-        """Change the weights by what the usable parts of a step have found."""
-        if isinstance(self.optimizer, GaussNewton):
-            for part in parts:
-                self.optimizer.learn(part.name, *part.rows)
-            self.optimizer.step()
-            return
-        before = parameters_to_vector(self.functional.parameters()).detach().cpu()
-        for part in parts:
-            if part.energy is not None:
-                self.energies.learn(part.name, *part.energy, before)
-        self.optimizer.step()
-        self._fit_energies(before)
-
-    def _fit_energies(self, before: torch.Tensor) -> None:
-        """Take away what is left of the energy errors after the optimizer's step (`dixc.training.energies`)."""
-        parameters = list(self.functional.parameters())
-        weights = parameters_to_vector(parameters).detach()
-        known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
-        moments = parameters_to_vector(known)
-        rates = learning_rates(self.optimizer, parameters)
-        add_to(parameters, self.energies.change(before, weights.cpu(), moments.cpu(), rates))
 
     def _count(self, usable: bool, name: str) -> None:
         """Count a step that is no good; many in a row end the training.
@@ -245,33 +211,6 @@ class Trainer:
             order = np.random.default_rng([self.seed, epoch]).permutation(count)
             visits.append((number, self.names[order[position]]))
         return visits
-
-    def _loss_and_gradient(
-        self, molecule: TrainingMolecule, visit: int, sketch: Sketch | None = None
-    ) -> tuple[list[TermValue], model_scf.SCFPoint, EnergyError | None]:
-        """Values of all terms of this loss, the SCF, and what the fit of energies needs, if there is one.
-
-        Rows of the Jacobian of everything that the optimizer sees are added to the sketch; without one, the gradient
-        is accumulated in `.grad`.
-        """
-        settings, active = self.settings, TERMS_OF_LOSS[self.loss]
-        name = molecule.record.name
-        point = model_scf.solve(
-            molecule, self.functional, self.orbitals.get(name), settings.density.scf_conv_tol_grad
-        )
-        if not point.converged:
-            return [], point, None
-        energy = None
-        if not settings.trains_energies_in_the_sum and settings.energy.weight > 0:
-            slope = 1000 * point.expansion.energy_gradient().cpu()
-            energy = EnergyError(terms.energy_error(molecule, point), slope)
-        values = terms.energy_and_density(molecule, self.functional, point, settings, sketch=sketch)
-        if "gradient" in active:
-            values.append(terms.gradient(molecule, self.functional, settings, sketch=sketch))
-        if "hessian" in active:
-            rng = np.random.default_rng([self.seed, visit, 1])
-            values += terms.hessian_and_excitations(molecule, self.functional, settings, rng, sketch=sketch)
-        return values, point, energy
 
     def _columns(self, values: list[TermValue], prefix: str = "") -> dict[str, float]:
         columns = {}
