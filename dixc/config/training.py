@@ -64,7 +64,7 @@ class GradientTerm(Section):
 class HessianTerm(Section):
     """Products of the model's orbital Hessian with fresh random probes, against the reference's."""
 
-    weight: float = Field(default=1e4, ge=0, description="weight of the Hessian term, no unit")
+    weight: float = Field(default=2e3, ge=0, description="weight of the Hessian term, no unit")
     probes: int = Field(default=4, ge=1, description="random directions a step")
     grid_level: GridLevel = Field(
         default=0, description="PySCF grid level of the Hessian products, 0 (coarse) to 9"
