@@ -56,7 +56,6 @@ class Linear:
     """A molecule in the linear problem; gradients are in units of D^1/2, pairs in one dimension.
 
     Attributes:
-        name: of the molecule.
         energies: of each basis functional (n,), hartree.
         gradients: likewise, (n, pairs).
         energy, gradient: what they are to add up to.
@@ -65,7 +64,6 @@ class Linear:
             gradient; None without derivatives.
     """
 
-    name: str
     energies: NDArray
     gradients: NDArray
     energy: float
@@ -122,8 +120,13 @@ def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None)
     own = start.energy_density(SpinDensity(x[: {"GGA": 2, "MGGA": 3}[start.xctype]], start.xctype))
     own = own @ grid.points.weights
     wanted = -(4 * orbv.T @ (hcore + vj) @ orbo / root).ravel() - scaled_gradient(own)
-    found = Linear(record.name, np.array(energies), np.array(gradients), record.e_tot - rest - own.item(),
-                   wanted, record.atomic_numbers)  # fmt: skip
+    found = Linear(
+        np.array(energies),
+        np.array(gradients),
+        record.e_tot - rest - own.item(),
+        wanted,
+        record.atomic_numbers,
+    )
     if a_plus_b is not None:
         hessian = 4 * unpack(a_plus_b)
         response = np.linalg.solve(hessian, np.diag(root.ravel()))

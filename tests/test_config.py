@@ -243,6 +243,17 @@ def test_other_configs_fit_schema_and_models(name):
         create(model.name, **model.hyperparameters)
 
 
+def test_development_molecules_are_in_no_test_set():
+    """Settings are chosen on them; the molecules trained on are the default run's."""
+    names = ("development", "config", "benchmark")
+    development, *others = [load(ROOT / "config" / f"{name}.yaml") for name in names]
+    assert development.run == "development"
+    assert len(development.molecules.test.names) == 12
+    for other in others:
+        assert development.molecules.train == other.molecules.train
+        assert not set(development.molecules.test.names) & set(other.molecules.test.names)
+
+
 def test_the_benchmark_extrapolates_in_size():
     chosen = load(ROOT / "config" / "benchmark.yaml").molecules
     sizes = [entry.composition.n_heavy for entry in Pool(chosen).take_named(chosen.test.names)]
