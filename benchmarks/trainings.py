@@ -14,6 +14,7 @@ molecules that no result is reported for.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
+from pydantic import ValidationError
 
 from dixc.config import Config, load
 from dixc.config.training import Training
@@ -61,17 +62,23 @@ def changed(settings: Training, variant: str) -> Training:
             place = place[section]
         if key not in place:
             raise SystemExit(f"training.{path}: no such key")
-        place[key] = yaml.safe_load(value)
-    return Training.model_validate(values)
+        try:
+            place[key] = json.loads(value)
+        except json.JSONDecodeError:
+            place[key] = value
+    try:
+        return Training.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SystemExit(f"training.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def train(
-    run: Path, config: Config, model: str, loss: str, seed: int, variant: str
+    run: Path, config: Config, model: str, loss: str, seed: int, settings: Training
 ) -> tuple[dict, Functional]:
     """The row of one training, and what came of it."""
     functional = files.load(run / f"models/{model}-prefit-{seed}.pt", config.classes())
     data = [molecules(run, config, functional.xctype, split) for split in ("train", "validation")]
-    settings = changed(config.training_of(model), variant)
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(functional, loss, seed, settings, *data, Path(folder) / "checkpoint.pt")
@@ -147,9 +154,10 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     config = load(given.run / "config.yaml")
     model = given.model or config.models[0].key
+    settings = {variant: changed(config.training_of(model), variant) for variant in given.variants}
     rows = []
     for loss, seed, variant in product(given.losses, given.seeds, given.variants):
-        row, functional = train(given.run, config, model, loss, seed, variant)
+        row, functional = train(given.run, config, model, loss, seed, settings[variant])
         if given.on and not row["problem"]:
             known = molecules(given.run, config, functional.xctype, "train")
             row |= errors_on(given.on, functional, element_energies(functional, known))
