@@ -114,5 +114,9 @@ def test_variants_of_a_training_are_checked():
     assert changed(Training(), "") == Training()
     with pytest.raises(SystemExit, match=r"training\.energy\.methods: no such key"):
         changed(Training(), "energy.methods=gradient")
-    with pytest.raises(ValueError, match="least_squares"):
+    with pytest.raises(
+        SystemExit, match=r"^training\.energy\.method: Input should be 'least_squares' or 'gradient'"
+    ):
         changed(Training(), "energy.method=magic")
+    settings = changed(Training(), "density.weight=2e5 metropolis.enabled=true")
+    assert (settings.density.weight, settings.metropolis.enabled) == (2e5, True)
