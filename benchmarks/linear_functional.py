@@ -120,13 +120,8 @@ def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None)
     own = start.energy_density(SpinDensity(x[: {"GGA": 2, "MGGA": 3}[start.xctype]], start.xctype))
     own = own @ grid.points.weights
     wanted = -(4 * orbv.T @ (hcore + vj) @ orbo / root).ravel() - scaled_gradient(own)
-    found = Linear(
-        np.array(energies),
-        np.array(gradients),
-        record.e_tot - rest - own.item(),
-        wanted,
-        record.atomic_numbers,
-    )
+    missing = record.e_tot - rest - own.item()
+    found = Linear(np.array(energies), np.array(gradients), missing, wanted, record.atomic_numbers)
     if a_plus_b is not None:
         hessian = 4 * unpack(a_plus_b)
         response = np.linalg.solve(hessian, np.diag(root.ravel()))
