@@ -4,9 +4,15 @@
 
 Exchange and correlation together are e_x^LDA(n) sum_ijk c_ijk P_i(t_s) P_j(t_alpha) P_k(t_n), Legendre polynomials in
 bounded variables of s, alpha and log n, added to a classical functional. At the reference density, energy, orbital
-gradient and (to first order) density of the model's own SCF solution are linear in c, so that for each loss the best c
-follows from normal equations with a ridge: no optimizer, no network. What comes out is what the loss itself can teach,
-apart from how it is minimised. Energies are those at the reference density; 1/2 g^T D^-1 g estimates E_rho.
+gradient and (to first order) density of the model's own SCF solution are linear in c, and so are gradients at any other
+orbitals. For each loss the best c follows from normal equations with a ridge: no optimizer, no network. What comes out
+is what the loss itself can teach, apart from how it is minimised. Energies are those at the reference density;
+1/2 g^T D^-1 g estimates E_rho.
+
+Two losses look away from the reference density, at orbitals C exp(K). `hessian`: along random probes, the difference of
+gradients at +K and -K, small, which is the Hessian's product with them (without the excitations of `hess`).
+`away`: gradients of the hybrid and the model at orbitals that random combinations of the `LOW` lowest eigenvectors of
+the reference's Hessian lead to, `AWAY_MEH` above the ground state, in the metric of the gradient at the reference.
 
 One CSV row for each start, ridge and combination of terms: mean absolute error of energies on training molecules and on
 the test molecules of `--on` (raw, and with per-element energies fitted on the training molecules), and the estimate of
@@ -20,57 +26,84 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from pyscf.scf import hf
 from tqdm import tqdm
 
 from dixc.config import Config, load
+from dixc.config.training import Training
 from dixc.functionals import registry
 from dixc.functionals.base import Functional, SpinDensity
 from dixc.functionals.lda import slater
 from dixc.functionals.reduced import Points
 from dixc.functionals.tail import TAIL_END
 from dixc.functionals.xcdiff import ALPHA_ETA
+from dixc.grassmann import rotate
 from dixc.records import ReferenceRecord, read_records
 from dixc.stages.derivatives import unpack
 from dixc.stages.element_fit import element_counts, fit_elements
 from dixc.store import open_chunk
 from dixc.training.data import TrainingMolecule
-from dixc.xc import invariants, invariants_vjp
+from dixc.xc import invariants
 
 ORDERS = (6, 6, 3)  # polynomials in t_s, t_alpha, t_n
-LOSSES = {
-    "energy": (1, 0, 0),
-    "energy + density": (1, 1, 0),
-    "energy + gradient": (1, 0, 1),
-    "energy + density + gradient": (1, 1, 1),
-}
+TERMS = ("energy", "density", "gradient", "hessian", "away")
+LOSSES = (
+    "energy",
+    "energy + density",
+    "energy + gradient",
+    "energy + density + gradient",
+    "energy + density + gradient + hessian",
+    "energy + gradient + away",
+    "energy + density + gradient + away",
+)
+PROBES, AWAY = 2, 4  # directions of a training molecule
+STEP = 1e-2  # of the differences: |D^1/2 kappa| of a probe, per square root of its length
+LOW, AWAY_MEH = 20, 2.0
+BLOCK = 2048  # points
+
+
+class Gradients(NamedTuple):
+    """At one or more sets of orbitals, in units of D^1/2, all pairs of all of them in one dimension.
+
+    Attributes:
+        each: of the basis functionals (n, pairs).
+        wanted: what they are to add up to (pairs,).
+    """
+
+    each: NDArray
+    wanted: NDArray
 
 
 @dataclass
 class Linear:
-    """A molecule in the linear problem; gradients are in units of D^1/2, pairs in one dimension.
+    """A molecule in the linear problem.
 
     Attributes:
         energies: of each basis functional (n,), hartree.
-        gradients: likewise, (n, pairs).
-        energy, gradient: what they are to add up to.
+        energy: what they are to add up to.
+        gradient: at the reference.
         atomic_numbers: of the molecule.
         density, inverse: quadratic forms (pairs, pairs) of the density error and of 1/2 g^T H^-1 g in the missing
-            gradient; None without derivatives.
+            gradient; None without derivatives, like all that follows.
+        hessian: products with the probes.
+        away: at each of the orbitals away from the reference.
     """
 
     energies: NDArray
-    gradients: NDArray
     energy: float
-    gradient: NDArray
+    gradient: Gradients
     atomic_numbers: NDArray
     density: NDArray | None = None
     inverse: NDArray | None = None
+    hessian: Gradients | None = None
+    away: list[Gradients] | None = None
 
 
 def legendre(order: int, t: torch.Tensor) -> torch.Tensor:
@@ -98,45 +131,91 @@ def basis(x: torch.Tensor) -> Iterator[torch.Tensor]:
                 yield points.energy(local * legendre(k, t_n) * legendre(i, t_s) * legendre(j, t_alpha))
 
 
-def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None) -> Linear:
-    """The linear problem of a molecule."""
-    molecule = TrainingMolecule(record, {}, 1, 0)
-    grid, rho = molecule.grid(), molecule.rho_ref[None]
-    orbo, orbv, root = molecule.orbo_ref, molecule.orbv_ref, np.sqrt(molecule.metric_diagonal)
-    x = invariants(rho).requires_grad_()
+def pair_invariants(
+    mol, coords: NDArray, rho: NDArray, orbo: NDArray, orbv: NDArray
+) -> Iterator[tuple[slice, NDArray]]:
+    """First-order changes of [n, sigma, tau] on the grid for every kappa_ai, block by block: (3, n_block, pairs)."""
+    for begin in range(0, len(coords), BLOCK):
+        points = slice(begin, begin + BLOCK)
+        orbitals = mol.eval_gto("GTOval_sph_deriv1", coords[points])
+        occupied, virtual = (orbitals @ c for c in (orbo, orbv))
+        slope = np.einsum("cg,cgi->gi", rho[1:4, points], occupied[1:])
+        mixed = np.einsum("cg,cga->ga", rho[1:4, points], virtual[1:])
+        changes = (
+            4 * np.einsum("ga,gi->gai", virtual[0], occupied[0]),
+            8 * (np.einsum("ga,gi->gai", mixed, occupied[0]) + np.einsum("ga,gi->gai", virtual[0], slope)),
+            2 * np.einsum("cga,cgi->gai", virtual[1:], occupied[1:]),
+        )
+        yield points, np.stack(changes).reshape(3, len(orbitals[0]), -1)
 
-    def scaled_gradient(energy: torch.Tensor) -> NDArray:
-        (e1,) = torch.autograd.grad(energy, x, retain_graph=True)
-        half = grid.potential_on_orbitals(invariants_vjp(rho, e1)[0], molecule.values_ref())
-        return (4 * orbv.T @ half / root).ravel()
 
-    energies, gradients = [], []
-    for density in basis(x):
-        energy = density @ grid.points.weights
-        energies.append(energy.item())
-        gradients.append(scaled_gradient(energy))
+class Molecule:
+    """What the linear problem needs of a molecule at given orbitals."""
+
+    def __init__(self, record: ReferenceRecord, start: Functional):
+        self.record, self.start, self.hybrid = record, start, record.mean_field()
+        self.data = TrainingMolecule(record, {}, 1, 0)
+        self.root = np.sqrt(self.data.metric_diagonal)
+
+    def at(self, kappa: NDArray) -> tuple[NDArray, float, Gradients]:
+        """Energies (n,) of the basis functionals, that of the functional they are added to, and gradients."""
+        grid, mol = self.data.grid(), self.record.mol
+        orbo, orbv = rotate(self.data.orbo_ref, self.data.orbv_ref, kappa)
+        rho = grid.density_of_orbitals(grid.values(orbo))
+        x = invariants(rho[None]).requires_grad_()
+        own = self.start.energy_density(
+            SpinDensity(x[: {"GGA": 2, "MGGA": 3}[self.start.xctype]], self.start.xctype)
+        )
+        energies, slopes = [], []
+        for density in (*basis(x), own):
+            energy = density @ grid.points.weights
+            energies.append(energy.item())
+            slopes.append(torch.autograd.grad(energy, x, retain_graph=True)[0].numpy())
+        slopes = np.stack(slopes)
+        gradients = np.zeros((len(slopes), kappa.size))
+        for points, pairs in pair_invariants(mol, grid.coords, rho.numpy(), orbo, orbv):
+            gradients += slopes[:, :, points].reshape(len(slopes), -1) @ pairs.reshape(-1, kappa.size)
+        gradients /= self.root.ravel()
+        found = self.hybrid.get_veff(mol, 2 * orbo @ orbo.T)
+        wanted = (4 * orbv.T @ (np.asarray(found) - found.vj) @ orbo / self.root).ravel()
+        return np.array(energies[:-1]), energies[-1], Gradients(gradients[:-1], wanted - gradients[-1])
+
+    def product(self, direction: NDArray) -> Gradients:
+        """Of the Hessians with a direction D^1/2 kappa, by a central difference."""
+        kappa = STEP / np.linalg.norm(direction) * direction / self.root
+        ahead, behind = (self.at(sign * kappa)[2] for sign in (1, -1))
+        scale = np.linalg.norm(direction) / (2 * STEP)
+        return Gradients(*(scale * (a - b) for a, b in zip(ahead, behind, strict=True)))
+
+
+def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None, seed: int = 0) -> Linear:
+    """The linear problem of a molecule, with its derivatives if the reference's are given."""
+    molecule = Molecule(record, start)
+    shape = molecule.data.shape
+    energies, own, gradient = molecule.at(np.zeros(shape))
     hcore, vj = hf.get_hcore(record.mol), hf.get_jk(record.mol, record.dm, with_k=False)[0]
     rest = record.mol.energy_nuc() + np.vdot(hcore + 0.5 * vj, record.dm)
-    own = start.energy_density(SpinDensity(x[: {"GGA": 2, "MGGA": 3}[start.xctype]], start.xctype))
-    own = own @ grid.points.weights
-    wanted = -(4 * orbv.T @ (hcore + vj) @ orbo / root).ravel() - scaled_gradient(own)
-    missing = record.e_tot - rest - own.item()
-    found = Linear(np.array(energies), np.array(gradients), missing, wanted, record.atomic_numbers)
-    if a_plus_b is not None:
-        hessian = 4 * unpack(a_plus_b)
-        response = np.linalg.solve(hessian, np.diag(root.ravel()))
-        occupied, virtual = (grid.values(c) for c in (orbo, orbv))
-        pairs = np.concatenate(
-            [
-                4 * np.einsum("ag,ig->gai", v[0], o[0]).reshape(v.shape[-1], -1)
-                for (_, o), (_, v) in zip(
-                    grid._with_values(occupied), grid._with_values(virtual), strict=True
-                )
-            ]
-        )
-        weighted = pairs * grid.points.weights.numpy()[:, None]
-        found.density = response.T @ (weighted.T @ pairs) @ response / record.n_electrons
-        found.inverse = response.T @ hessian @ response
+    found = Linear(energies, record.e_tot - rest - own, gradient, record.atomic_numbers)
+    if a_plus_b is None:
+        return found
+    hessian, diagonal = 4 * unpack(a_plus_b), molecule.root.ravel()
+    response = np.linalg.solve(hessian, np.diag(diagonal))
+    grid, rng = molecule.data.grid(), np.random.default_rng(seed)
+    overlap = np.zeros_like(hessian)
+    for points, (pairs, *_) in pair_invariants(
+        record.mol, grid.coords, molecule.data.rho_ref.numpy(), molecule.data.orbo_ref, molecule.data.orbv_ref
+    ):
+        overlap += pairs.T * grid.points.weights[points].numpy() @ pairs
+    found.density = response.T @ overlap @ response / record.n_electrons
+    found.inverse = response.T @ hessian @ response
+    products = [molecule.product(rng.standard_normal(shape)) for _ in range(PROBES)]
+    found.hessian = Gradients(*(np.concatenate(parts, axis=-1) for parts in zip(*products, strict=True)))
+    curvature, modes = scipy.linalg.eigh(hessian, subset_by_index=(0, min(LOW, len(hessian)) - 1))
+    found.away = []
+    for _ in range(AWAY):
+        amplitudes = rng.standard_normal(len(curvature)) / np.sqrt(curvature)
+        amplitudes *= np.sqrt(2e-3 * AWAY_MEH / (curvature @ amplitudes**2))
+        found.away.append(molecule.at((modes @ amplitudes).reshape(shape))[2])
     return found
 
 
@@ -154,27 +233,36 @@ def molecules(run: Path, config: Config, split: str, start: Functional) -> list[
     return found
 
 
-def solve(train: list[Linear], config: Config, terms: tuple[int, int, int], ridge: float) -> NDArray:
+def solve(train: list[Linear], settings: Training, loss: str, ridge: float) -> NDArray:
     """Coefficients (n,) that minimise the loss."""
-    settings, n = config.training, len(train[0].energies)
+    n = len(train[0].energies)
     matrix, right = ridge**2 * np.eye(n), np.zeros(n)
+
+    def add(weighted: NDArray, each: NDArray, wanted: NDArray) -> None:
+        nonlocal matrix, right
+        matrix = matrix + weighted @ each.T
+        right = right + weighted @ wanted
+
+    on = {term: float(term in loss.split(" + ")) for term in TERMS}
     for m in train:
-        energies = 1000 * m.energies
-        factor = terms[0] * settings.energy.weight / settings.energy.huber_mEh
-        matrix += factor * np.outer(energies, energies)
-        right += factor * 1000 * m.energy * energies
-        form = terms[1] * 2 * settings.density.weight * m.density
-        form = form + terms[2] * 1000 * settings.gradient.weight * m.inverse
-        weighted = m.gradients @ form
-        matrix += weighted @ m.gradients.T
-        right += weighted @ m.gradient
+        energies = 1000 * m.energies[:, None]
+        factor = on["energy"] * settings.energy.weight / settings.energy.huber_mEh
+        add(factor * energies, energies, np.array([1000 * m.energy]))
+        form = 1000 * settings.gradient.weight * m.inverse
+        both = on["density"] * 2 * settings.density.weight * m.density + on["gradient"] * form
+        add(m.gradient.each @ both, *m.gradient)
+        if on["hessian"]:
+            add(2 * settings.hessian.weight / len(m.hessian.wanted) * m.hessian.each, *m.hessian)
+        if on["away"]:
+            for point in m.away:
+                add(point.each @ (form / len(m.away)), *point)
     return np.linalg.solve(matrix, right)
 
 
 def errors(found: list[Linear], coefficients: NDArray) -> tuple[NDArray, float]:
     """Energy errors (n,) and mean of 1/2 g^T D^-1 g, mEh."""
     energy = np.array([1000 * (m.energies @ coefficients - m.energy) for m in found])
-    gradient = [500 * np.sum((m.gradients.T @ coefficients - m.gradient) ** 2) for m in found]
+    gradient = [500 * np.sum((m.gradient.each.T @ coefficients - m.gradient.wanted) ** 2) for m in found]
     return energy, float(np.mean(gradient))
 
 
@@ -194,8 +282,8 @@ def main() -> None:
         test = molecules(given.on, other, "test", start)
         counts = element_counts(pd.Series([m.atomic_numbers.tolist() for m in train + test]))
         for ridge in given.ridges:
-            for loss, terms in LOSSES.items():
-                coefficients = solve(train, config, terms, ridge)
+            for loss in LOSSES:
+                coefficients = solve(train, config.training, loss, ridge)
                 (seen, rho_seen), (unseen, rho) = errors(train, coefficients), errors(test, coefficients)
                 elements = fit_elements(seen, counts.to_numpy()[: len(train)])
                 fitted = unseen - counts.to_numpy()[len(train) :] @ elements
