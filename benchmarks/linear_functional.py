@@ -53,7 +53,8 @@ from dixc.training.data import TrainingMolecule
 from dixc.xc import invariants
 
 ORDERS = (6, 6, 3)  # polynomials in t_s, t_alpha, t_n
-TERMS = ("energy", "density", "gradient", "hessian", "away")
+ELSEWHERE = ("hessian", "away")
+TERMS = ("energy", "density", "gradient", *ELSEWHERE)
 LOSSES = (
     "energy",
     "energy + density",
@@ -92,7 +93,7 @@ class Linear:
         atomic_numbers: of the molecule.
         density, inverse: quadratic forms (pairs, pairs) of the density error and of 1/2 g^T H^-1 g in the missing
             gradient; None without derivatives, like all that follows.
-        hessian: products with the probes.
+        hessian: products with the probes; None where only the reference density is looked at, like `away`.
         away: at each of the orbitals away from the reference.
     """
 
@@ -188,7 +189,13 @@ class Molecule:
         return Gradients(*(scale * (a - b) for a, b in zip(ahead, behind, strict=True)))
 
 
-def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None, seed: int = 0) -> Linear:
+def linear(
+    record: ReferenceRecord,
+    start: Functional,
+    a_plus_b: NDArray | None,
+    elsewhere: bool = True,
+    seed: int = 0,
+) -> Linear:
     """The linear problem of a molecule, with its derivatives if the reference's are given."""
     molecule = Molecule(record, start)
     shape = molecule.data.shape
@@ -208,6 +215,8 @@ def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None,
         overlap += pairs.T * grid.points.weights[points].numpy() @ pairs
     found.density = response.T @ overlap @ response / record.n_electrons
     found.inverse = response.T @ hessian @ response
+    if not elsewhere:
+        return found
     products = [molecule.product(rng.standard_normal(shape)) for _ in range(PROBES)]
     found.hessian = Gradients(*(np.concatenate(parts, axis=-1) for parts in zip(*products, strict=True)))
     curvature, modes = scipy.linalg.eigh(hessian, subset_by_index=(0, min(LOW, len(hessian)) - 1))
@@ -219,7 +228,7 @@ def linear(record: ReferenceRecord, start: Functional, a_plus_b: NDArray | None,
     return found
 
 
-def molecules(run: Path, config: Config, split: str, start: Functional) -> list[Linear]:
+def molecules(run: Path, config: Config, split: str, start: Functional, elsewhere: bool) -> list[Linear]:
     """All molecules of a split; those of the training with their derivatives."""
     found = []
     for name in config.chunks(split):
@@ -229,7 +238,9 @@ def molecules(run: Path, config: Config, split: str, start: Functional) -> list[
             found += [linear(record, start, None) for record in bar]
             continue
         with open_chunk(run / f"derivatives/{name}.h5", stage="derivatives") as known:
-            found += [linear(record, start, np.array(known[record.name]["a_plus_b"])) for record in bar]
+            found += [
+                linear(record, start, np.array(known[record.name]["a_plus_b"]), elsewhere) for record in bar
+            ]
     return found
 
 
@@ -273,16 +284,18 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run whose stage derivatives has finished")
     parser.add_argument("--on", type=Path, required=True, help="run whose test molecules are predicted")
     parser.add_argument("--starts", nargs="+", default=["r2scan", "pbe"], help="classical functionals")
+    parser.add_argument("--at-reference", action="store_true", help="without the terms that look elsewhere")
     parser.add_argument("--ridges", nargs="+", type=float, default=[1.0, 0.1, 0.01])
     given = parser.parse_args()
+    losses = [loss for loss in LOSSES if not (given.at_reference and {*ELSEWHERE} & {*loss.split(" + ")})]
     config, other, rows = load(given.run / "config.yaml"), load(given.on / "config.yaml"), []
     for name in given.starts:
         start = registry.create(name)
-        train = molecules(given.run, config, "train", start)
-        test = molecules(given.on, other, "test", start)
+        train = molecules(given.run, config, "train", start, not given.at_reference)
+        test = molecules(given.on, other, "test", start, False)
         counts = element_counts(pd.Series([m.atomic_numbers.tolist() for m in train + test]))
         for ridge in given.ridges:
-            for loss in LOSSES:
+            for loss in losses:
                 coefficients = solve(train, config.training, loss, ridge)
                 (seen, rho_seen), (unseen, rho) = errors(train, coefficients), errors(test, coefficients)
                 elements = fit_elements(seen, counts.to_numpy()[: len(train)])
