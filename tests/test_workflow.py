@@ -83,10 +83,7 @@ def test_run_keeps_its_config_with_all_defaults(finished):
     assert kept["training"]["learning_rate"] == Training().learning_rate
     assert kept["molecules"] == {**finished.config["molecules"], **{
         "seed": 0,
-        "train": {
-            "count": 2, "min_heavy": 1, "max_heavy": 1,
-            "rattled": {"copies": 0, "displacement_angstrom": 0.05},
-        },
+        "train": {"count": 2, "min_heavy": 1, "max_heavy": 1},
         "validation": {"count": 1, "min_heavy": 1, "max_heavy": 1},
     }}  # fmt: skip
 
