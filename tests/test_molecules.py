@@ -274,57 +274,6 @@ def test_more_molecules_leave_full_files_as_they_are(tmp_path, shipped):
     assert [name for name in few if few[name] != more[name]] == ["train-002.xyz"], "it had one molecule only"
 
 
-def with_copies(count, copies, **molecules):
-    """Sections of `config` for training molecules with rattled copies."""
-    rattled = {"copies": copies, "displacement_angstrom": 0.05}
-    return {"train": {"count": count, "min_heavy": 3, "max_heavy": 4, "rattled": rattled}, **molecules}
-
-
-def test_rattled_copies_of_training_molecules(tmp_path, shipped):
-    settings = config(shipped)
-    molecules = settings.molecules.model_dump() | with_copies(10, 2, chunk_size=12)
-    settings = validate({"molecules": molecules})
-    assert settings.chunks("train") == ["train-000", "train-001", "train-002"]
-    for folder in ("a", "b"):
-        prepare(settings, tmp_path / folder)
-    for chunk in settings.chunks("train"):
-        assert (tmp_path / f"a/{chunk}.xyz").read_bytes() == (tmp_path / f"b/{chunk}.xyz").read_bytes()
-    found = {m.name: m for chunk in settings.chunks("train") for m in read_xyz(tmp_path / f"a/{chunk}.xyz")}
-    originals = [name for name in found if "~" not in name]
-    assert len(originals) == 10
-    assert set(found) == {f"{name}{end}" for name in originals for end in ("", "~1", "~2")}
-    moved = []
-    for name in originals:
-        first, *copies = (found[f"{name}{end}"] for end in ("", "~1", "~2"))
-        assert all(copy.symbols == first.symbols and copy.info == first.info for copy in copies)
-        moved += [copy.coords_angstrom - first.coords_angstrom for copy in copies]
-    moved = np.concatenate(moved)
-    assert moved.std() == pytest.approx(0.05, rel=0.1)
-    assert len(np.unique(moved)) == moved.size, "no two copies are displaced alike"
-
-
-def test_more_molecules_leave_full_files_of_copies_as_they_are(tmp_path, shipped):
-    base = config(shipped).molecules.model_dump()
-    for folder, count in (("few", 5), ("more", 9)):
-        settings = validate({"molecules": base | with_copies(count, 1, chunk_size=4)})
-        prepare(settings, tmp_path / folder)
-    for chunk in ("train-000", "train-001"):
-        assert (tmp_path / f"few/{chunk}.xyz").read_bytes() == (tmp_path / f"more/{chunk}.xyz").read_bytes()
-
-
-def test_a_copy_takes_no_name_of_a_molecule(tmp_path, path):
-    path.write_text(
-        "".join(chain(name, n, 0.01 * n) for n, name in enumerate(("a", "a~1", "b", "c"), start=2))
-    )
-    settings = config(
-        [path], train=(1, 2, 2), validation=(1, 4, 5), test={"count": 1, "min_heavy": 4, "max_heavy": 5}
-    )
-    molecules = settings.molecules.model_dump()
-    molecules["train"]["rattled"]["copies"] = 1
-    message = refusal(validate({"molecules": molecules}), tmp_path / "out")
-    assert message == f"molecules.train.rattled: a copy of a would be a~1, the name of a molecule in {path}"
-
-
 def test_all_molecules_can_be_used_once(tmp_path, shipped):
     prepare(
         config(shipped[:1], train=(40, 1, 4), test={"count": 6, "min_heavy": 4, "max_heavy": 4}), tmp_path

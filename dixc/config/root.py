@@ -80,7 +80,7 @@ class Config(Section):
     def sizes(self) -> dict[str, int]:
         """Number of molecules by split."""
         chosen = self.molecules
-        return {"train": chosen.train.size, "validation": chosen.validation.count, "test": chosen.test.size}
+        return {"train": chosen.train.count, "validation": chosen.validation.count, "test": chosen.test.size}
 
     def chunks(self, split: str) -> list[str]:
         """Names of the files of a split, such as "train-000".

@@ -38,29 +38,6 @@ class SizeSelection(Section):
         return self
 
 
-class Rattled(Section):
-    """Copies of the training molecules with displaced nuclei."""
-
-    copies: int = Field(default=0, ge=0, description="copies of each training molecule, beside itself")
-    displacement_angstrom: float = Field(
-        default=0.05,
-        gt=0,
-        le=0.5,
-        description="standard deviation of the displacement of each coordinate of a copy, angstrom",
-    )
-
-
-class TrainSelection(SizeSelection):
-    """Molecules drawn at random, by size, and copies of them."""
-
-    rattled: Rattled = Field(default=Rattled(), description="copies with displaced nuclei")
-
-    @property
-    def size(self) -> int:
-        """Number of molecules, with their copies."""
-        return self.count * (1 + self.rattled.copies)
-
-
 class NamedOrSizeSelection(Section):
     """Molecules given by name, or drawn at random by size."""
 
@@ -148,7 +125,7 @@ class Molecules(Section):
         default=None, min_length=1, description="only molecules of these total charges, e, such as [0]"
     )
     seed: int = Field(default=0, ge=0, description="seed of the random choice of molecules")
-    train: TrainSelection = Field(description="training molecules")
+    train: SizeSelection = Field(description="training molecules")
     validation: SizeSelection = Field(
         description="validation molecules (they pick the best weights), none of them in train"
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from dixc.molecules.entry import Entry
 from dixc.molecules.molecule import Molecule
 from dixc.molecules.pool import Pool
-from dixc.molecules.rattled import with_copies
 from dixc.molecules.sources import source_files, source_versions
 from dixc.molecules.xyz import write_xyz
 
@@ -70,7 +69,6 @@ def choose(pool: Pool) -> dict[str, list[Entry]]:
     for split in ("validation", "train"):
         wanted = getattr(settings, split)
         chosen[split] = pool.take_random(split, wanted.count, wanted.min_heavy, wanted.max_heavy)
-    chosen["train"] = with_copies(chosen["train"], settings.train.rattled, pool)
     return chosen
 
 

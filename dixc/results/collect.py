@@ -145,12 +145,10 @@ def about(config: Config, tables: dict[str, pd.DataFrame], record: dict) -> pd.D
     test = tables["scf"].query("split == 'test'").drop_duplicates("molecule")["n_heavy"]
     states = tables["tddft"].query("split == 'test'").drop_duplicates("molecule")["n_heavy"]
     training, drawn = config.training, config.molecules.train
-    rattled = drawn.rattled
-    copies = f", {rattled.copies} rattled copies of each" if rattled.copies else ""
     values = {
         "run": config.run,
         "reference": f"{config.reference.functional}/{config.reference.basis}",
-        "train": f"{drawn.count} molecules with {drawn.min_heavy} to {drawn.max_heavy} heavy atoms{copies}",
+        "train": f"{drawn.count} molecules with {drawn.min_heavy} to {drawn.max_heavy} heavy atoms",
         "test": _sizes(test),
         "excitations": f"{config.evaluation.tddft.n_states} singlets of {_sizes(states)}",
         "models": ", ".join(_described(model) for model in config.models),
