@@ -12,7 +12,7 @@ is what the loss itself can teach, apart from how it is minimised. Energies are 
 Two losses look away from the reference density, at orbitals C exp(K). `hessian`: along random probes, the difference of
 gradients at +K and -K, small, which is the Hessian's product with them (without the excitations of `hess`).
 `away`: gradients of the hybrid and the model at orbitals that random combinations of the `LOW` lowest eigenvectors of
-the reference's Hessian lead to, `AWAY_MEH` above the ground state, in the metric of the gradient at the reference.
+the reference's Hessian lead to, `AWAY_MEH` above the ground state, with the metric and weight of the gradient.
 
 One CSV row for each start, ridge and combination of terms: mean absolute error of energies on training molecules and on
 the test molecules of `--on` (raw, and with per-element energies fitted on the training molecules), and the estimate of
@@ -65,9 +65,9 @@ LOSSES = (
     "energy + density + gradient + away",
 )
 PROBES, AWAY = 2, 4  # directions of a training molecule
-STEP = 1e-2  # of the differences: |D^1/2 kappa| of a probe, per square root of its length
-LOW, AWAY_MEH = 20, 2.0
-BLOCK = 2048  # points
+STEP = 1e-2  # |D^1/2 kappa| at the two ends of a difference
+LOW, AWAY_MEH = 20, 2.0  # modes, and how far up
+BLOCK = 2048  # grid points
 
 
 class Gradients(NamedTuple):
