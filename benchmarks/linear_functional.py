@@ -14,17 +14,20 @@ gradients at +K and -K, small, which is the Hessian's product with them (without
 `away`: gradients of the hybrid and the model at orbitals that random combinations of the `LOW` lowest eigenvectors of
 the reference's Hessian lead to, `AWAY_MEH` above the ground state, with the metric and weight of the gradient.
 
-One CSV row for each start, ridge and combination of terms: mean absolute error of energies on training molecules and on
+One CSV row for each start, number of training molecules (`--molecules`: so many of those that the run has, chosen at
+random `--draws` times), ridge and combination of terms: mean absolute error of energies on training molecules and on
 the test molecules of `--on` (raw, and with per-element energies fitted on the training molecules), and the estimate of
-E_rho, all mEh. Weights are those of the run's `training` section, energies without the Huber bound.
+E_rho, all mEh, means over the choices, with the standard deviation of the raw energy error among them. Weights are
+those of the run's `training` section, energies without the Huber bound.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +57,6 @@ from dixc.xc import invariants
 
 ORDERS = (6, 6, 3)  # polynomials in t_s, t_alpha, t_n
 ELSEWHERE = ("hessian", "away")
-TERMS = ("energy", "density", "gradient", *ELSEWHERE)
 LOSSES = (
     "energy",
     "energy + density",
@@ -68,6 +70,9 @@ PROBES, AWAY = 2, 4  # directions of a training molecule
 STEP = 1e-2  # |D^1/2 kappa| at the two ends of a difference
 LOW, AWAY_MEH = 20, 2.0  # modes, and how far up
 BLOCK = 2048  # grid points
+
+
+Equations = dict[str, tuple[NDArray, NDArray]]  # of each term: matrix and right side
 
 
 class Gradients(NamedTuple):
@@ -244,30 +249,50 @@ def molecules(run: Path, config: Config, split: str, start: Functional, elsewher
     return found
 
 
-def solve(train: list[Linear], settings: Training, loss: str, ridge: float) -> NDArray:
+def equations(m: Linear, settings: Training) -> Equations:
+    """What a training molecule adds to the normal equations: matrix (n, n) and right side (n,) of each term."""
+
+    def of(weighted: NDArray, each: NDArray, wanted: NDArray) -> tuple[NDArray, NDArray]:
+        return weighted @ each.T, weighted @ wanted
+
+    energies = 1000 * m.energies[:, None]
+    factor = settings.energy.weight / settings.energy.huber_mEh
+    form = 1000 * settings.gradient.weight * m.inverse
+    found = {
+        "energy": of(factor * energies, energies, np.array([1000 * m.energy])),
+        "density": of(2 * settings.density.weight * m.gradient.each @ m.density, *m.gradient),
+        "gradient": of(m.gradient.each @ form, *m.gradient),
+    }
+    if m.hessian:
+        scale = 2 * settings.hessian.weight / len(m.hessian.wanted)
+        found["hessian"] = of(scale * m.hessian.each, *m.hessian)
+    if m.away:
+        points = [of(point.each @ (form / len(m.away)), *point) for point in m.away]
+        found["away"] = tuple(sum(parts) for parts in zip(*points, strict=True))
+    return found
+
+
+def solve(train: Sequence[Equations], loss: str, ridge: float) -> NDArray:
     """Coefficients (n,) that minimise the loss."""
-    n = len(train[0].energies)
-    matrix, right = ridge**2 * np.eye(n), np.zeros(n)
+    parts = [m[term] for m in train for term in loss.split(" + ")]
+    matrix, right = (sum(part) for part in zip(*parts, strict=True))
+    return np.linalg.solve(matrix + ridge**2 * np.eye(len(right)), right)
 
-    def add(weighted: NDArray, each: NDArray, wanted: NDArray) -> None:
-        nonlocal matrix, right
-        matrix = matrix + weighted @ each.T
-        right = right + weighted @ wanted
 
-    on = {term: float(term in loss.split(" + ")) for term in TERMS}
-    for m in train:
-        energies = 1000 * m.energies[:, None]
-        factor = on["energy"] * settings.energy.weight / settings.energy.huber_mEh
-        add(factor * energies, energies, np.array([1000 * m.energy]))
-        form = 1000 * settings.gradient.weight * m.inverse
-        both = on["density"] * 2 * settings.density.weight * m.density + on["gradient"] * form
-        add(m.gradient.each @ both, *m.gradient)
-        if on["hessian"]:
-            add(2 * settings.hessian.weight / len(m.hessian.wanted) * m.hessian.each, *m.hessian)
-        if on["away"]:
-            for point in m.away:
-                add(point.each @ (form / len(m.away)), *point)
-    return np.linalg.solve(matrix, right)
+def draws(elements: NDArray, count: int, number: int) -> Iterator[NDArray]:
+    """Random choices of training molecules that have all elements between them; their indices.
+
+    Args:
+        elements: atoms of each element (n_molecules, n_elements).
+        count: molecules in each.
+        number: how many choices; those of all molecules are the same, and there is one.
+    """
+    rng = np.random.default_rng(count)
+    for _ in range(number if count < len(elements) else 1):
+        chosen = rng.permutation(len(elements))[:count]
+        while not elements[chosen].any(axis=0).all():
+            chosen = rng.permutation(len(elements))[:count]
+        yield np.sort(chosen)
 
 
 def errors(found: list[Linear], coefficients: NDArray) -> tuple[NDArray, float]:
@@ -285,6 +310,8 @@ def main() -> None:
     parser.add_argument("--on", type=Path, required=True, help="run whose test molecules are predicted")
     parser.add_argument("--starts", nargs="+", default=["r2scan", "pbe"], help="classical functionals")
     parser.add_argument("--at-reference", action="store_true", help="without the terms that look elsewhere")
+    parser.add_argument("--molecules", nargs="+", type=int, help="how many to train on (default: all)")
+    parser.add_argument("--draws", type=int, default=8, help="random choices of so many")
     parser.add_argument("--ridges", nargs="+", type=float, default=[1.0, 0.1, 0.01])
     given = parser.parse_args()
     losses = [loss for loss in LOSSES if not (given.at_reference and {*ELSEWHERE} & {*loss.split(" + ")})]
@@ -293,20 +320,25 @@ def main() -> None:
         start = registry.create(name)
         train = molecules(given.run, config, "train", start, not given.at_reference)
         test = molecules(given.on, other, "test", start, False)
-        counts = element_counts(pd.Series([m.atomic_numbers.tolist() for m in train + test]))
-        for ridge in given.ridges:
-            for loss in losses:
-                coefficients = solve(train, config.training, loss, ridge)
-                (seen, rho_seen), (unseen, rho) = errors(train, coefficients), errors(test, coefficients)
-                elements = fit_elements(seen, counts.to_numpy()[: len(train)])
-                fitted = unseen - counts.to_numpy()[len(train) :] @ elements
+        known = [equations(m, config.training) for m in train]
+        counts = element_counts(pd.Series([m.atomic_numbers.tolist() for m in train + test])).to_numpy()
+        for count, ridge, loss in product(given.molecules or [len(train)], given.ridges, losses):
+            for draw, chosen in enumerate(draws(counts[: len(train)], count, given.draws)):
+                coefficients = solve([known[i] for i in chosen], loss, ridge)
+                seen, rho_seen = errors([train[i] for i in chosen], coefficients)
+                unseen, rho = errors(test, coefficients)
+                fitted = unseen - counts[len(train) :] @ fit_elements(seen, counts[chosen])
                 rows.append({
-                    "start": name, "ridge": ridge, "loss": loss,
+                    "start": name, "molecules": len(chosen), "ridge": ridge, "loss": loss, "draw": draw,
                     "train_energy_mEh": np.abs(seen).mean(), "train_e_rho_mEh": rho_seen,
                     "test_energy_mEh": np.abs(unseen).mean(), "test_energy_fit_mEh": np.abs(fitted).mean(),
                     "test_e_rho_mEh": rho,
                 })  # fmt: skip
-    pd.DataFrame(rows).to_csv(sys.stdout, index=False, float_format="%.3g")
+    table = pd.DataFrame(rows)
+    drawn = table.groupby(["start", "molecules", "ridge", "loss"], sort=False)
+    means = drawn.mean().drop(columns="draw")
+    means["sd_test_energy_mEh"] = drawn["test_energy_mEh"].std()
+    means.reset_index().to_csv(sys.stdout, index=False, float_format="%.3g")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,20 @@ def test_every_loss_finds_a_functional_that_has_no_error(benchmark, water):
         away=[of(gradients) for gradients in found.away],
     )
     before = benchmark.errors([known], np.zeros_like(true))
+    equations = [benchmark.equations(known, Training())]
     for loss in benchmark.LOSSES:
-        energy, e_rho = benchmark.errors([known], benchmark.solve([known], Training(), loss, ridge=1e-3))
+        energy, e_rho = benchmark.errors([known], benchmark.solve(equations, loss, ridge=1e-3))
         assert np.abs(energy).max() < 1e-4 * np.abs(before[0]).max()
         assert loss == "energy" or e_rho < 1e-4 * before[1]
+
+
+def test_choices_of_molecules_have_all_elements(benchmark):
+    elements = np.zeros((12, 3), int)
+    elements[:, 0], elements[3, 1], elements[7, 2] = 1, 1, 2
+    found = list(benchmark.draws(elements, 4, 20))
+    assert len(found) == 20
+    assert len({tuple(chosen) for chosen in found}) > 10
+    for chosen in found:
+        assert len(set(chosen)) == 4
+        assert {3, 7} <= set(chosen)
+    assert [chosen.tolist() for chosen in benchmark.draws(elements, 12, 20)] == [list(range(12))]

@@ -8,8 +8,11 @@ import textwrap
 
 import pytest
 import torch
+from conftest import molecule
+from short_training import train
 
 import dixc
+import dixc.pyscf
 from dixc.config import Config
 from dixc.errors import UserError
 from dixc.functionals import files, registry
@@ -136,6 +139,21 @@ def test_listed_with_size_and_source(entry_point, capsys):
     assert rows["scaled-exchange"].split()[1:] == ["architecture,", "untrained", "1", "-", "this", "test"]
     assert "1250" in rows["xcdiff"].split()
     assert "arXiv:2506.14665" in rows["skala-mgga"]
+
+
+@pytest.mark.parametrize("precision", ["mixed", "double"])
+def test_trains_and_is_used_in_pyscf(module, tmp_path, precision):
+    functional = dixc.create(PATH, start=1.2)
+    run = train(functional, tmp_path, precision=precision, steps=8)
+    assert run.rows[-1]["loss"] < 0.5 * run.rows[0]["loss"]
+    files.save(functional, tmp_path / "model.pt", {})
+    energies = []
+    for xc in (functional, dixc.load(tmp_path / "model.pt", classes=[PATH])):
+        mf = dixc.pyscf.RKS(molecule("water", "sto-3g"), xc=xc)
+        mf.grids.level = 0
+        energies.append(mf.kernel())
+        assert mf.converged
+    assert energies[0] == pytest.approx(energies[1], abs=1e-10)
 
 
 def test_as_a_model_of_a_config():

@@ -8,6 +8,7 @@ import torch
 from conftest import molecule
 from density_points import closed_shell, energy_density, open_shell, random_closed
 from pyscf import dft, gto
+from short_training import train
 
 import dixc.pyscf
 from dixc import create
@@ -134,6 +135,18 @@ def test_scf_is_numbers_and_trains(tmp_path):
     assert torch.equal(
         energy_density(dixc.load(tmp_path / "model.pt", classes=[name]), x), energy_density(bridge, x)
     )
+
+
+@pytest.mark.parametrize("precision", ["mixed", "double"])
+@pytest.mark.parametrize("wrapped", [Learned, OnTheGrid])
+def test_trains_with_all_terms(tmp_path, wrapped, precision):
+    bridge = SkalaBridge(wrapped())
+    before = bridge.wrapped.weight.detach().clone()
+    run = train(bridge, tmp_path, precision=precision)
+    assert bridge.wrapped.weight.dtype == torch.float64, "only the object knows where single precision would do"
+    assert all(row["skipped"] == 0 for row in run.rows)
+    assert run.rows[-1]["loss"] < run.rows[0]["loss"]
+    assert not torch.allclose(bridge.wrapped.weight, before)
 
 
 def test_not_pointwise():

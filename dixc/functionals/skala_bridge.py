@@ -82,6 +82,10 @@ class SkalaBridge(PointwiseFunctional):
         self.pointwise = not self.features.keys() & OF_THE_GRID.keys()
         self.xctype = "MGGA" if "kin" in self.features else "GGA" if "grad" in self.features else "LDA"
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SkalaBridge:
+        """Move to another device; the weights stay double, since only the object knows where single would do."""
+        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
+
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         if self.pointwise:
             return super().forward(x, grid)

@@ -150,8 +150,9 @@ class NumInt(GridNumInt):
     def eval_xc_eff(self, xc_code, rho, deriv=1, omega=None, xctype=None, verbose=None, spin=None):
         """Energy per electron and derivatives with respect to density rows, in PySCF's layout; no weights.
 
-        rho is (nvar, N) for a closed shell (or (N,) for an LDA) and (2, nvar, N) spin-resolved; returns
-        [exc, vxc, fxc, kxc] with None beyond `deriv` (at most 2).
+        rho is (nvar, N) for a closed shell and (2, nvar, N) spin-resolved, or (N,) and (2, N) for an LDA, as PySCF has
+        it; that alone decides, not `spin`, which PySCF does not always give. Returns [exc, vxc, fxc, kxc] with
+        None beyond `deriv` (at most 2).
         """
         if not self.functional.pointwise:
             raise UserError(f"{type(self.functional).__name__} is not pointwise: it has no eval_xc_eff")
@@ -159,7 +160,7 @@ class NumInt(GridNumInt):
             raise UserError("dixc functionals have derivatives up to second order in PySCF")
         rho = torch.as_tensor(np.array(rho, dtype=float))
         nvar = NVAR[self.functional.xctype]
-        polarized = spin == 1 or (spin is None and rho.ndim == 3)
+        polarized = rho.ndim == 3 or (nvar == 1 and rho.ndim == 2 and len(rho) == 2)
         rho = rho.reshape(2 if polarized else 1, -1, rho.shape[-1])[:, :nvar]
         ns, _, n_points = rho.shape
         grid = GridPoints(torch.ones(n_points, dtype=rho.dtype))
