@@ -21,7 +21,13 @@ def train(functional: Functional, folder: Path, **settings) -> Trainer:
     values = {"steps": 4, "validate_every": 2, "grid_level": 0} | settings
     options = Training.model_validate(values)
     trainer = Trainer(
-        functional, "hess", 0, options, {"water": known["water"]}, {"methane": known["methane"]}, folder / "c.pt"
+        functional,
+        "hess",
+        0,
+        options,
+        {"water": known["water"]},
+        {"methane": known["methane"]},
+        folder / "c.pt",
     )
     trainer.run()
     return trainer

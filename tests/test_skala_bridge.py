@@ -143,7 +143,9 @@ def test_trains_with_all_terms(tmp_path, wrapped, precision):
     bridge = SkalaBridge(wrapped())
     before = bridge.wrapped.weight.detach().clone()
     run = train(bridge, tmp_path, precision=precision)
-    assert bridge.wrapped.weight.dtype == torch.float64, "only the object knows where single precision would do"
+    assert bridge.wrapped.weight.dtype == torch.float64, (
+        "only the object knows where single precision would do"
+    )
     assert all(row["skipped"] == 0 for row in run.rows)
     assert run.rows[-1]["loss"] < run.rows[0]["loss"]
     assert not torch.allclose(bridge.wrapped.weight, before)
