@@ -4,6 +4,9 @@ seeds.csv      every metric of every functional, one row a seed and split: mean 
 training.csv   the trainings at their validations: step, seconds, validation columns, bad steps so far
 failures.csv   molecules that failed, with their table
 about.csv      key and value: what the run is, and which programs made it
+
+A fifth, equal_time.csv, is not made of a run: `grad` and `hess` trained for as long as `base` takes, by
+benchmarks/trainings.py with `--on` the run itself.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ LEFT_OUT = ("_wall_total_",)
 VALIDATION = ("validation_score", "validation_energy_raw_mEh", "validation_density_raw_per_bohr3")
 COUNTED = ("skipped", "undone")
 TRAINING = ["model", "loss", "seed"]
+EQUAL_TIME = "equal_time"  # made by hand with benchmarks/trainings.py, not by a run
 JOINED = ("seeds", "commit")  # what may differ where one run is added to another
 PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "torch", "python", "platform")
 
@@ -103,7 +107,8 @@ def seeds(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Means over molecules (and states) by functional, seed, split and metric, with numbers of samples."""
     rows = []
     for metric in METRICS:
-        if any(words in metric.name for words in LEFT_OUT):
+        # what is saved against the default guess follows from the means, also where a run was completed elsewhere
+        if metric.against_minao or any(words in metric.name for words in LEFT_OUT):
             continue
         found = samples(metric, tables)
         found = found[found["split"].isin(SPLITS)]
@@ -180,14 +185,16 @@ def _described(model) -> str:
 
 
 def read(folder: Path) -> dict[str, pd.DataFrame]:
-    """The CSV files of a folder by name without `.csv`.
+    """The CSV files of a folder by name without `.csv`; equal_time.csv if it is there.
 
     Raises:
         UserError: one is missing.
     """
     found = {}
-    for name in ("seeds", "training", "failures", "about"):
+    for name in ("seeds", "training", "failures", "about", EQUAL_TIME):
         path = folder / f"{name}.csv"
+        if name == EQUAL_TIME and not path.exists():
+            continue
         try:
             found[name] = pd.read_csv(path, dtype={"value": str} if name == "about" else None, keep_default_na=False,
                                       na_values=[""])  # fmt: skip

@@ -63,13 +63,13 @@ class Seeds:
         every = [self.values(metric, model, loss) for model in self.models]
         return pd.concat(every, axis=1, join="inner").mean(axis=1) if every else pd.Series(dtype=float)
 
+    def of(self, metric: str, loss: str, model: str | None = None) -> pd.Series:
+        """One number a seed, of an architecture or (None) of the mean over all."""
+        return self.average(metric, loss) if model is None else self.values(metric, model, loss)
+
     def change(self, metric: str, loss: str, model: str | None = None) -> Estimate:
         """Percent change of `loss` against `base`; of the mean over architectures if no model is named."""
-        new, old = (
-            self.average(metric, one) if model is None else self.values(metric, model, one)
-            for one in (loss, "base")
-        )
-        return estimate(100 * (new / old - 1))
+        return estimate(100 * (self.of(metric, loss, model) / self.of(metric, "base", model) - 1))
 
 
 def verdict(change: Estimate, claimed: float) -> str:
@@ -92,7 +92,7 @@ def verdict(change: Estimate, claimed: float) -> str:
         )
         return f"one seed, which proves nothing; {size}"
     if abs(change.mean) <= change.bound:
-        return "no change beyond the seeds' spread"
+        return f"no change that {change.n} seeds could tell from chance"
     if change.mean > 0:
         return "does not hold: worse than `base`"
     return "holds" if change.mean <= claimed else "same direction, smaller than in the paper"

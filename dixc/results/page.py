@@ -1,4 +1,4 @@
-"""docs/results.md from the CSV files of `dixc.results.collect`; all words about results are computed."""
+"""docs/results.md from the CSV files of `dixc.results.collect`: all words are computed, but for each run's notes.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from dixc.errors import UserError
 from dixc.report.compare import number, signed_percent
 from dixc.report.paper import CLAIMS, Claim
-from dixc.results.collect import read
+from dixc.results.collect import EQUAL_TIME, read
 from dixc.results.numbers import Estimate, Seeds, estimate, verdict
 from dixc.store import atomic_file
 
@@ -34,7 +34,16 @@ PAPER_ROW = {
     "warmstart_fock_builds_accelerate": "–",
     "tddft_mae_eV": "−19 to −35 % (XCdiff, `hess`)",
 }
+ONE_ONLY = {"tddft_mae_eV": "xcdiff"}  # the architecture of which the paper reports it
 BASELINES = ("pbe", "r2scan")
+# columns of benchmarks/trainings.py
+COMPARED = {
+    "e_tot_error_mEh": "e_tot_mae_mEh",
+    "e_tot_error_fit_mEh": "e_tot_mae_fit_mEh",
+    "e_rho_mEh": "e_rho_mEh",
+    "dipole_error_debye": "dipole_error_debye",
+    "tddft_error_eV": "tddft_mae_eV",
+}
 SHORT = {
     "e_tot_mae_mEh": "total energy",
     "e_rho_mEh": "E_rho",
@@ -78,10 +87,13 @@ def section(tables: dict[str, pd.DataFrame], notes: str = "") -> str:
     """All about one run."""
     about = dict(zip(tables["about"]["key"], tables["about"]["value"], strict=True))
     seeds = Seeds(tables["seeds"])
+    at_equal_time = [equal_time(tables["training"])]
+    if EQUAL_TIME in tables:
+        at_equal_time.append(errors_at_equal_time(seeds, tables[EQUAL_TIME]))
     pieces = [f"## Run `{about.get('run', '')}`", _described(about, seeds), notes, "### Averaged over architectures",
               _minao(seeds, about), overview(seeds), "### Claims", claims(seeds), "### Each architecture",
               *(architecture(seeds, model) for model in seeds.models), "### At equal training time",
-              equal_time(tables["training"]), "### Failures", failures(tables["failures"])]  # fmt: skip
+              *at_equal_time, "### Failures", failures(tables["failures"])]  # fmt: skip
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
 
 
@@ -129,18 +141,34 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def overview(seeds: Seeds) -> str:
-    """Baselines, the three losses averaged over architectures, their changes, and the paper's figures."""
+    """The table of the mean over architectures."""
+    return _counted(seeds) + "\n\n" + _table(["", *DIRECT.values()], _rows(seeds, None, "paper"))
+
+
+def architecture(seeds: Seeds, model: str) -> str:
+    """The table of one architecture."""
+    return _table([f"**{model}**", *DIRECT.values()], _rows(seeds, model, "paper, mean of four"))
+
+
+def _rows(seeds: Seeds, model: str | None, paper: str) -> list[list[str]]:
+    """Baselines, the three losses of an architecture (None: averaged), their changes, and the paper's figures."""
     rows = [
         [name, *(_cell(estimate(seeds.values(metric, name, "none"))) for metric in DIRECT)]
         for name in BASELINES
     ]
     rows += [
-        [f"`{loss}`", *(_cell(estimate(seeds.average(metric, loss))) for metric in DIRECT)]
+        [f"`{loss}`", *(_cell(estimate(seeds.of(metric, loss, model))) for metric in DIRECT)]
         for loss in seeds.losses
     ]
-    rows += _changes(seeds, None)
-    rows.append(["paper", *PAPER_ROW.values()])
-    return _counted(seeds) + "\n\n" + _table(["", *DIRECT.values()], rows)
+    rows += [
+        [f"`{loss}` against `base`", *(_percent(seeds.change(metric, loss, model)) for metric in DIRECT)]
+        for loss in seeds.losses if loss != "base" and "base" in seeds.losses
+    ]  # fmt: skip
+    figures = (
+        "–" if model and ONE_ONLY.get(metric, model) != model else words
+        for metric, words in PAPER_ROW.items()
+    )
+    return [*rows, [paper, *figures]]
 
 
 def _finished(seeds: Seeds) -> dict[str, int]:
@@ -151,20 +179,6 @@ def _finished(seeds: Seeds) -> dict[str, int]:
 def _counted(seeds: Seeds) -> str:
     each = ", ".join(f"`{loss}` {count}" for loss, count in _finished(seeds).items())
     return f"Mean of {', '.join(seeds.models)}; seeds that all of them have finished: {each}."
-
-
-def _changes(seeds: Seeds, model: str | None) -> list[list[str]]:
-    return [
-        [f"`{loss}` against `base`", *(_percent(seeds.change(metric, loss, model)) for metric in DIRECT)]
-        for loss in seeds.losses if loss != "base" and "base" in seeds.losses
-    ]  # fmt: skip
-
-
-def architecture(seeds: Seeds, model: str) -> str:
-    """The losses of one architecture."""
-    rows = [[f"`{loss}`", *(_cell(estimate(seeds.values(metric, model, loss))) for metric in DIRECT)]
-            for loss in seeds.losses]  # fmt: skip
-    return _table([f"**{model}**", *DIRECT.values()], rows + _changes(seeds, model))
 
 
 def claims(seeds: Seeds) -> str:
@@ -188,16 +202,26 @@ def claims(seeds: Seeds) -> str:
 
 
 def _claim(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
-    if claim.metric.endswith("_saved_percent"):
-        saved = estimate(-seeds.average(claim.metric, loss))
-        best = max((seeds.values(claim.metric, model, loss).max() for model in seeds.models), default=np.nan)
-        words = f"best architecture and seed {signed_percent(-best)}"
-        return [claim.title, claim.figure, f"`{loss}`", _percent(saved), words] if saved.n else None
+    if claim.metric == "warmstart_cycles_saved_percent":
+        return _iterations(seeds, claim, loss)
     if claim.model and claim.model not in seeds.models:
         return None
     change = seeds.change(claim.metric, loss, claim.model)
     words = verdict(change, claim.high) if np.isfinite(claim.high) else "no figure to compare with"
     return [claim.title, claim.figure, f"`{loss}`", _percent(change), words] if change.n else None
+
+
+def _iterations(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
+    """Mean iterations from the distilled density against mean iterations from the default guess."""
+    metric, table = "warmstart_cycles_density", seeds.table
+    default = table.loc[table["metric"] == "warmstart_cycles_minao", "value"].mean()
+    fewer = {model: 100 * (seeds.of(metric, loss, model) / default - 1) for model in (None, *seeds.models)}
+    mean = estimate(fewer.pop(None))
+    if not np.isfinite(mean.mean):
+        return None
+    best = min(changes.min() for changes in fewer.values())
+    words = f"best architecture and seed {signed_percent(best)}"
+    return [claim.title, claim.figure, f"`{loss}`", _percent(mean), words]
 
 
 def equal_time(training: pd.DataFrame) -> str:
@@ -220,6 +244,42 @@ def equal_time(training: pd.DataFrame) -> str:
         "fewer steps by then, and\nits learning rate has not come down as far, so a training planned for that time "
         "would do better."
     )
+    return words + "\n\n" + _table(head, rows)
+
+
+def errors_at_equal_time(seeds: Seeds, table: pd.DataFrame) -> str:
+    """Test errors of trainings that were planned for the time of `base`, each architecture and their mean.
+
+    Args:
+        seeds: of the run, where `base` is.
+        table: equal_time.csv, of benchmarks/trainings.py.
+    """
+    new = table.rename(columns=COMPARED)[["model", "loss", "seed", "steps", *COMPARED.values()]]
+    pairs = new[["model", "seed"]].drop_duplicates()
+    base = pairs.assign(loss="base", steps=np.nan)
+    for metric in COMPARED.values():
+        base[metric] = [
+            seeds.values(metric, row.model, "base").get(row.seed, np.nan) for row in pairs.itertuples()
+        ]
+    each = pd.concat([base, new]).drop(columns="seed").groupby(["loss", "model"]).mean()
+    means = each.drop(columns="steps").groupby("loss").mean()
+    rows = []
+    for model in dict.fromkeys(pairs["model"]):
+        for loss in (loss for loss in seeds.losses if (loss, model) in each.index):
+            values = each.loc[(loss, model)]
+            steps = "all" if loss == "base" else number(values["steps"])
+            rows.append(
+                [model, f"`{loss}`", steps, *(number(values[metric]) for metric in COMPARED.values())]
+            )
+    for loss in (loss for loss in seeds.losses if loss in means.index and loss != "base"):
+        changes = 100 * (means.loc[loss] / means.loc["base"] - 1)
+        rows.append(["mean", f"`{loss}` against `base`", "", *(signed_percent(c) for c in changes)])
+    counted = ", ".join(map(str, sorted(set(pairs["seed"]))))
+    words = (
+        "Trained for as many steps as `base` has the time for, so that the learning rate has come down "
+        f"(seed {counted}); test\nmolecules:"
+    )
+    head = ["", "loss", "steps", *(DIRECT[metric] for metric in COMPARED.values())]
     return words + "\n\n" + _table(head, rows)
 
 
