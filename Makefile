@@ -36,6 +36,7 @@ test: python
 	rm -rf .venv-test
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python $(INSTALL) -e ".[test]"
+	.venv-test/bin/python $(INSTALL) -e ".[skala]" || echo "dixc: no package skala; its tests are skipped" >&2
 	$(MAKE) lint
 	$(IN_TEST) python -m pytest -n $(CORES) $(ARGS)
 

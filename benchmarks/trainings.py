@@ -8,7 +8,7 @@ Uses references, derivatives, pre-fits and the config of a finished run; a varia
 `training`. One row a training: best and last validation score (the same for every loss), skipped and undone steps, CPU
 seconds; a training that ends with an error has the error instead. With `--on`, another run of which the stages
 reference and derivatives have finished, the functionals are compared on its test molecules too: choose settings on
-molecules that no result is reported for.
+molecules that are in no test set.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def rotation(seed: int) -> np.ndarray:
     return np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
 
 
-def test_defaults_are_the_published_ones():
+def test_default_sizes_are_those_of_the_public_implementation():
     functional = registry.create("egxc")
     assert sum(p.numel() for p in functional.parameters()) == 1_804_166
     known = {"features": 128, "layers": 3, "l_max": 1, "n_radial": 16, "cutoff": 5.0, "message_cutoff": 5.0}

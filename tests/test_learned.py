@@ -287,7 +287,7 @@ def water_invariants():
 def test_prefit_reaches_r2scan(name, water_invariants):
     functional, target = registry.create(name, seed=0, **SMALL[name]), registry.create("r2scan")
     untrained = prefit.fit(functional, target, *water_invariants, 0, 400, seed=0)
-    steps = 200 if name == "skala-mgga" else 80  # its features are raw logarithms
+    steps = 200 if name == "skala-mgga" else 80
     error = prefit.fit(functional, target, *water_invariants, steps, 400, seed=0)
     assert error < 0.025  # hartree per electron, of r2SCAN's energy and its three slopes together
     assert error < untrained / 5

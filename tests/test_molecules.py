@@ -266,6 +266,22 @@ def test_draws_follow_the_seed_and_grow_with_the_count(tmp_path, shipped):
     assert (tmp_path / "a" / "train-000.xyz").read_bytes() == (tmp_path / "b" / "train-000.xyz").read_bytes()
 
 
+def test_larger_training_molecules_leave_test_and_validation_alone(tmp_path, shipped):
+    """What config/benchmark.yaml promises of its `max_heavy`."""
+    splits = {}
+    for largest in (4, 5):
+        out = tmp_path / str(largest)
+        prepare(config(shipped, train=(20, 1, largest), validation=(2, 3, 4)), out)
+        splits[largest] = {
+            s: {r["name"] for r in table(out) if r["split"] == s} for s in ("test", "validation", "train")
+        }
+        sizes = {int(r["n_heavy"]) for r in table(out) if r["split"] == "train"}
+        assert max(sizes) == largest
+    assert splits[4]["test"] == splits[5]["test"]
+    assert splits[4]["validation"] == splits[5]["validation"]
+    assert splits[4]["train"] != splits[5]["train"]
+
+
 def test_more_molecules_leave_full_files_as_they_are(tmp_path, shipped):
     prepare(config(shipped, train=(7, 1, 4), chunk_size=3), tmp_path / "few")
     prepare(config(shipped, train=(13, 1, 4), chunk_size=3), tmp_path / "more")

@@ -28,6 +28,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "training.seeds": {"training": {"seeds": [0, 1]}},
     "training.checkpoint_every": {"training": {"checkpoint_every": 7}},
     "training.cache_gb": {"training": {"cache_gb": 7.0}},
+    "training.device": {"training": {"device": "auto"}},
     "training.gradient.*": {"training": {"gradient": {"weight": 7.0}}},
     "training.hessian.*": {"training": {"hessian": {"probes": 7}}},
     "training.excitation.*": {"training": {"excitation": {"weight": 7.0}}},

@@ -178,7 +178,10 @@ def test_refusals(tmp_path):
 
 
 def classical(name):
-    pytest.importorskip("skala.functional.traditional", reason="the package skala is not installed")
+    try:
+        import skala.functional.traditional  # noqa: F401
+    except ImportError as error:
+        pytest.skip(f"the package skala cannot be imported (make test installs it where it can): {error}")
     return create("skala-bridge", functional=name)
 
 
