@@ -249,23 +249,29 @@ def molecules(run: Path, config: Config, split: str, start: Functional, elsewher
     return found
 
 
-def equations(m: Linear, settings: Training) -> Equations:
-    """What a training molecule adds to the normal equations: matrix (n, n) and right side (n,) of each term."""
+def equations(m: Linear, settings: Training, scale: float = 1.0) -> Equations:
+    """What a training molecule adds to the normal equations: matrix (n, n) and right side (n,) of each term.
+
+    Args:
+        m: the molecule.
+        settings: weights.
+        scale: of its energy error.
+    """
 
     def of(weighted: NDArray, each: NDArray, wanted: NDArray) -> tuple[NDArray, NDArray]:
         return weighted @ each.T, weighted @ wanted
 
-    energies = 1000 * m.energies[:, None]
+    energies = 1000 * scale * m.energies[:, None]
     factor = settings.energy.weight / settings.energy.huber_mEh
     form = 1000 * settings.gradient.weight * m.inverse
     found = {
-        "energy": of(factor * energies, energies, np.array([1000 * m.energy])),
+        "energy": of(factor * energies, energies, np.array([1000 * scale * m.energy])),
         "density": of(2 * settings.density.weight * m.gradient.each @ m.density, *m.gradient),
         "gradient": of(m.gradient.each @ form, *m.gradient),
     }
     if m.hessian:
-        scale = 2 * settings.hessian.weight / len(m.hessian.wanted)
-        found["hessian"] = of(scale * m.hessian.each, *m.hessian)
+        factor = 2 * settings.hessian.weight / len(m.hessian.wanted)
+        found["hessian"] = of(factor * m.hessian.each, *m.hessian)
     if m.away:
         points = [of(point.each @ (form / len(m.away)), *point) for point in m.away]
         found["away"] = tuple(sum(parts) for parts in zip(*points, strict=True))
@@ -312,6 +318,7 @@ def main() -> None:
     parser.add_argument("--at-reference", action="store_true", help="without the terms that look elsewhere")
     parser.add_argument("--molecules", nargs="+", type=int, help="how many to train on (default: all)")
     parser.add_argument("--draws", type=int, default=8, help="random choices of so many")
+    parser.add_argument("--per-electron", action="store_true", help="energy errors by number of electrons")
     parser.add_argument("--ridges", nargs="+", type=float, default=[1.0, 0.1, 0.01])
     given = parser.parse_args()
     losses = [loss for loss in LOSSES if not (given.at_reference and {*ELSEWHERE} & {*loss.split(" + ")})]
@@ -320,7 +327,9 @@ def main() -> None:
         start = registry.create(name)
         train = molecules(given.run, config, "train", start, not given.at_reference)
         test = molecules(given.on, other, "test", start, False)
-        known = [equations(m, config.training) for m in train]
+        electrons = np.array([m.atomic_numbers.sum() for m in train])
+        scales = electrons.mean() / electrons if given.per_electron else np.ones(len(train))
+        known = [equations(m, config.training, scale) for m, scale in zip(train, scales, strict=True)]
         counts = element_counts(pd.Series([m.atomic_numbers.tolist() for m in train + test])).to_numpy()
         for count, ridge, loss in product(given.molecules or [len(train)], given.ridges, losses):
             for draw, chosen in enumerate(draws(counts[: len(train)], count, given.draws)):
