@@ -13,7 +13,7 @@ from test_report import make_config, make_logs, make_tables
 
 from dixc.config import write
 from dixc.report.metrics import summarise
-from dixc.results import collect, page
+from dixc.results import collect, equal_time, page
 from dixc.results.__main__ import main
 from dixc.results.numbers import Estimate, Seeds, estimate, verdict
 from dixc.stages.tables import write_tables
@@ -127,10 +127,10 @@ def test_errors_at_equal_time():
             ("first", "hess", 30, 20.0), ("second", "hess", 40, 25.0)
         )
     ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["model", "loss", "seed", "steps", *page.COMPARED])
-    text = page.errors_at_equal_time(seeds, table)
+    table = pd.DataFrame(rows, columns=["model", "loss", "seed", "steps", *equal_time.COMPARED])
+    text = equal_time.errors(seeds, table)
     found = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if "`" in line]
-    place = 3 + list(page.COMPARED).index("e_rho_mEh")
+    place = 3 + list(equal_time.COMPARED).index("e_rho_mEh")
     by_row = {tuple(row[:3]): row[place] for row in found if len(row) > place}
     assert by_row["first", "`base`", "all"] == "10.0"
     assert by_row["second", "`grad`", "70.0"] == "16.0"
@@ -158,13 +158,13 @@ def test_equal_time_is_when_base_was_done():
             rows.append(("a", loss, 0, step, 5.0 * step, per_step * step, score, 1.0, 1e-6, 0, place))
     columns = ["model", "loss", "seed", "step", "wall_s", "cpu_s", *collect.VALIDATION, *collect.COUNTED]
     table = pd.DataFrame(rows, columns=columns)
-    text = page.equal_time(table)
+    text = equal_time.scores(table)
     assert "CPU s a step" in text
     base, hess = ([c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()[-2:])
     assert base[1:] == ["`base`", "1.00", "40.0", "40.0", "4.00", "4.00", "4.0", "0"]
     # twice as dear: half the steps, and the score of then
     assert hess[1:] == ["`hess`", "2.00", "80.0", "20.0", "3.00", "1.00", "4.0", "0"]
-    assert "wall-clock s a step" in page.equal_time(table.assign(cpu_s=np.nan))
+    assert "wall-clock s a step" in equal_time.scores(table.assign(cpu_s=np.nan))
 
 
 @pytest.fixture
@@ -261,3 +261,17 @@ def test_the_page_is_that_of_its_tables(tmp_path):
     page.run(ROOT / "docs" / "results", tmp_path / "results.md")
     stale = "stale: python -m dixc.results page docs/results docs/results.md"
     assert (tmp_path / "results.md").read_text() == (ROOT / "docs" / "results.md").read_text(), stale
+
+
+def test_failures_are_listed_by_functional():
+    failed = pd.DataFrame(
+        [
+            ("scf", "xcdiff", "hess", 0, "a"),
+            ("scf", "xcdiff", "hess", 1, "b"),
+            ("tddft", "pbe", "none", 0, "c"),
+        ],
+        columns=["table", "model", "loss", "seed", "molecule"],
+    )
+    lines = page.failures(failed).splitlines()[2:]
+    assert lines == ["| scf | xcdiff `hess` | a (seed 0), b (seed 1) |", "| tddft | pbe | c (seed 0) |"]
+    assert page.failures(failed[:0]).startswith("None: every SCF")
