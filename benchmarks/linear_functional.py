@@ -70,6 +70,7 @@ PROBES, AWAY = 2, 4  # directions of a training molecule
 STEP = 1e-2  # |D^1/2 kappa| at the two ends of a difference
 LOW, AWAY_MEH = 20, 2.0  # modes, and how far up
 BLOCK = 2048  # grid points
+TRIES = 1000  # at a choice of molecules
 
 
 Equations = dict[str, tuple[NDArray, NDArray]]  # of each term: matrix and right side
@@ -295,9 +296,12 @@ def draws(elements: NDArray, count: int, number: int) -> Iterator[NDArray]:
     """
     rng = np.random.default_rng(count)
     for _ in range(number if count < len(elements) else 1):
-        chosen = rng.permutation(len(elements))[:count]
-        while not elements[chosen].any(axis=0).all():
+        for _ in range(TRIES):
             chosen = rng.permutation(len(elements))[:count]
+            if elements[chosen].any(axis=0).all():
+                break
+        else:
+            raise SystemExit(f"--molecules {count}: too few to have all elements of the training molecules")
         yield np.sort(chosen)
 
 

@@ -110,3 +110,5 @@ def test_choices_of_molecules_have_all_elements(benchmark):
         assert len(set(chosen)) == 4
         assert {3, 7} <= set(chosen)
     assert [chosen.tolist() for chosen in benchmark.draws(elements, 12, 20)] == [list(range(12))]
+    with pytest.raises(SystemExit, match="--molecules 1: too few"):
+        next(benchmark.draws(elements, 1, 1))

@@ -180,8 +180,8 @@ def _claim(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
 
 def _iterations(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
     """Mean iterations from the distilled density against mean iterations from the default guess."""
-    metric, table = "warmstart_cycles_density", seeds.table
-    default = table.loc[table["metric"] == "warmstart_cycles_minao", "value"].mean()
+    metric, known = "warmstart_cycles_density", seeds.table
+    default = known.loc[known["metric"] == "warmstart_cycles_minao", "value"].mean()
     fewer = {model: 100 * (seeds.of(metric, loss, model) / default - 1) for model in (None, *seeds.models)}
     mean = estimate(fewer.pop(None))
     if not np.isfinite(mean.mean):
