@@ -57,7 +57,9 @@ def errors(seeds: Seeds, compared: pd.DataFrame) -> str:
             seeds.values(metric, row.model, "base").get(row.seed, np.nan) for row in pairs.itertuples()
         ]
     each = pd.concat([base, new]).drop(columns="seed").groupby(["loss", "model"]).mean()
-    means = each.drop(columns="steps").groupby("loss").mean()
+    everywhere = each.groupby("model")["steps"].size() == each.index.unique("loss").size
+    shared = each[each.index.get_level_values("model").map(everywhere)]
+    means = shared.drop(columns="steps").groupby("loss").mean()
     rows = []
     for model in dict.fromkeys(pairs["model"]):
         for loss in (loss for loss in seeds.losses if (loss, model) in each.index):
