@@ -14,6 +14,7 @@ molecules that are in no test set.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
@@ -159,10 +160,11 @@ def main() -> None:
     settings = {variant: changed(config.training_of(model), variant) for variant in given.variants}
     rows = []
     for loss, seed, variant in product(given.losses, given.seeds, given.variants):
-        row, functional = train(given.run, config, model, loss, seed, settings[variant])
-        if given.on and not row["problem"]:
-            known = molecules(given.run, config, functional.xctype, "train")
-            row |= errors_on(given.on, functional, element_energies(functional, known))
+        with contextlib.redirect_stdout(sys.stderr):  # what stages say of molecules; the table alone goes to stdout
+            row, functional = train(given.run, config, model, loss, seed, settings[variant])
+            if given.on and not row["problem"]:
+                known = molecules(given.run, config, functional.xctype, "train")
+                row |= errors_on(given.on, functional, element_energies(functional, known))
         rows.append({"model": model, "loss": loss, "seed": seed, "variant": variant} | row)
         print(rows[-1], file=sys.stderr)
     pd.DataFrame(rows).to_csv(sys.stdout, index=False, float_format="%.5g")

@@ -64,7 +64,7 @@ def errors(seeds: Seeds, compared: pd.DataFrame) -> str:
     for model in dict.fromkeys(pairs["model"]):
         for loss in (loss for loss in seeds.losses if (loss, model) in each.index):
             values = each.loc[(loss, model)]
-            steps = "all" if loss == "base" else number(values["steps"])
+            steps = "all" if loss == "base" else f"{values['steps']:.0f}"
             rows.append(
                 [model, f"`{loss}`", steps, *(number(values[metric]) for metric in COMPARED.values())]
             )
