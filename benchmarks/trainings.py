@@ -160,7 +160,9 @@ def main() -> None:
     settings = {variant: changed(config.training_of(model), variant) for variant in given.variants}
     rows = []
     for loss, seed, variant in product(given.losses, given.seeds, given.variants):
-        with contextlib.redirect_stdout(sys.stderr):  # what stages say of molecules; the table alone goes to stdout
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # what stages say of molecules; the table alone goes to stdout
             row, functional = train(given.run, config, model, loss, seed, settings[variant])
             if given.on and not row["problem"]:
                 known = molecules(given.run, config, functional.xctype, "train")
