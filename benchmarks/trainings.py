@@ -160,9 +160,8 @@ def main() -> None:
     settings = {variant: changed(config.training_of(model), variant) for variant in given.variants}
     rows = []
     for loss, seed, variant in product(given.losses, given.seeds, given.variants):
-        with contextlib.redirect_stdout(
-            sys.stderr
-        ):  # what stages say of molecules; the table alone goes to stdout
+        # stages say on stdout what became of molecules; here the table alone goes there
+        with contextlib.redirect_stdout(sys.stderr):
             row, functional = train(given.run, config, model, loss, seed, settings[variant])
             if given.on and not row["problem"]:
                 known = molecules(given.run, config, functional.xctype, "train")
