@@ -15,12 +15,14 @@ SYMBOLS = (
     "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 )
 # fmt: on
+MAX_DIGITS = 3
 NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 
 
 def symbol_of(word: str) -> str | None:
     """The symbol that a word of a file stands for: in any case, or as an atomic number; None if it is no element."""
     if word.isdecimal():
-        return SYMBOLS[int(word) - 1] if 1 <= int(word) <= len(SYMBOLS) else None
+        number = int(word) if len(word) <= MAX_DIGITS else 0  # Python refuses thousands of digits
+        return SYMBOLS[number - 1] if 1 <= number <= len(SYMBOLS) else None
     symbol = word.capitalize()
     return symbol if symbol in NUMBERS else None

@@ -15,7 +15,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from dixc.display import harmless_streams, one_line
 from dixc.errors import DixcWarning, UserError
+
+# the parser's own complaints: unknown options, missing arguments, values of the wrong type
+UsageError = typer.BadParameter.__base__
 
 # operating-system errors that a user can cause and mend; others are bugs and keep their traceback
 USER_ERRNOS = {
@@ -30,24 +34,51 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 class CommandGroup(TyperGroup):
     """Turns what a user can cause into one line on stderr and exit code 2."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args:
+            print(ctx.get_help(), file=sys.stderr)
+            raise typer.Exit(2)
+        with errors_as_lines():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with one_line_warnings():
-                result = super().invoke(ctx)
+        with errors_as_lines(), one_line_warnings():
+            result = super().invoke(ctx)
             sys.stdout.flush()  # a full disk behind it must not wait for the interpreter's end
             return result
+
+
+@contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """Ends the program with one line about what a user caused; nothing shown within it steers the terminal.
+
+    Raises:
+        typer.Exit: code 2 for an error, 130 for an interruption.
+    """
+    with harmless_streams():
+        try:
+            yield
+            return
         except KeyboardInterrupt:
-            typer.echo("dixc: interrupted", err=True)
+            print("dixc: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
         except UserError as error:
-            message = " ".join(str(error).split())
+            message = str(error)
+        except UsageError as error:
+            message = usage_message(error)
         except OSError as error:
             if error.errno not in USER_ERRNOS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
             message = f"{where}{error.strerror}{'' if where else ' (is it standard output?)'}"
-        typer.echo(f"dixc: error: {message}", err=True)
-        raise typer.Exit(2)
+        print(f"dixc: error: {one_line(message)}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def usage_message(error: Any) -> str:
+    """The parser's complaint, with the command that has the right usage in its help."""
+    command = error.ctx.command_path if error.ctx is not None else "dixc"
+    return f"{one_line(error.format_message()).rstrip('.')} (see {command} --help)"
 
 
 @contextmanager
@@ -58,7 +89,7 @@ def one_line_warnings() -> Iterator[None]:
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, DixcWarning):
-                typer.echo(f"dixc: warning: {' '.join(str(message).split())}", err=True)
+                print(f"dixc: warning: {one_line(message)}", file=sys.stderr)
             else:
                 others(message, category, *where, **more)
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from dixc import __version__
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 
 UNKNOWN = "unknown"
 PACKAGES = ("pyscf", "torch", "numpy", "h5py")
@@ -124,6 +125,7 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     Raises:
         UserError: the file cannot be read.
     """
+    require_regular(path)
     try:
         status = os.stat(path)
         return _file_hash(os.path.abspath(path), status.st_mtime_ns, status.st_size, status.st_ino)

@@ -136,7 +136,16 @@ def test_columns_blank_lines_and_a_file_without_names(tmp_path):
         ("three\n", "frame 1 (line 1): 'three' where the number of atoms should be"),
         (frame("w") + frame("v", "H 0 0 0\nXx 0 0 1\n"), "frame 2 (line 9, v): unknown element 'Xx'"),
         (frame("w", "X 0 0 0\n"), "frame 1 (line 3, w): unknown element 'X'"),
-        (frame("w", "H 0 0 0\nH 0 0 1.0D+00\n"), "frame 1 (line 4, w): coordinate '1.0D+00' is not a number"),
+        (frame("w", "H 0 0 0\nH 0 0 1_0\n"), "frame 1 (line 4, w): coordinate '1_0' is not a number"),
+        (frame("w", "H 0 0 0\nH 0 0 0,74\n"), "frame 1 (line 4, w): coordinate '0,74' is not a number"),
+        (frame("w", "C1 0 0 0\nO 0 0 1.1\n"),
+         "frame 1 (line 3, w): unknown element 'C1' (a label? the element alone belongs there: C)"),
+        (frame("w", "13C 0 0 0\nO 0 0 1.1\n"),
+         "frame 1 (line 3, w): unknown element '13C' (a label? the element alone belongs there: C)"),
+        (frame("w", "D 0 0 0\nD 0 0 0.74\n"),
+         "frame 1 (line 3, w): unknown element 'D' (an isotope? its electrons are those of H)"),
+        (frame("w", f"{'1' * 5000} 0 0 0\n"), f"frame 1 (line 3, w): unknown element '{'1' * 57}...'"),
+        (frame("w", extra="charge=1e300"), "frame 1 (line 2, w): charge=1e300: must be a whole number"),
         (frame("w", "H 0 0 0\nH 0 0\n"),
          "frame 1 (line 4, w): 'H 0 0' where an element and three coordinates should be"),
         (frame("w", "H 0 0 0\nH 0 nan 1\n"), "frame 1 (line 4, w): coordinate is not finite"),
@@ -168,9 +177,31 @@ def test_files_that_cannot_be_read(tmp_path, path):
     for target, message in ((path, "no such file"), (tmp_path, "cannot read: Is a directory")):
         with pytest.raises(UserError, match=message):
             read_xyz(target)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not a text file"):
+    for content in (b"\xff\xfe\x00", b"1\nname=w\0\nHe 0 0 0\n", frame("w").encode("utf-16-le"), b"1\n" + b"n" * 2**21):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="not a text file"):
+            read_xyz(path)
+    path.write_bytes(frame("w").encode("utf-16"))
+    with pytest.raises(UserError, match="text in UTF-16: save it as UTF-8"):
         read_xyz(path)
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: b"\xef\xbb\xbf" + text.encode(),
+    lambda text: b"\xef\xbb\xbf\r\n" + text.encode(),
+    lambda text: text.replace("name=w", 'name=w note="5 \xc5, 20 \xb0C"').encode("latin-1"),
+    lambda text: text.replace("name=w", 'name=w note="5 \xc5, 20 \xb0C"').encode(),
+    lambda text: text.replace("\n", "\r\n").encode(),
+    lambda text: text.replace(" ", "\t").encode(),
+    lambda text: text.replace("0.763", "7.63D-1").replace("-0.477", "-0.477d+00").encode(),
+    lambda text: text.replace("0.763", ".763E0").encode(),
+], ids=["mark", "mark and blank line", "latin-1", "utf-8", "crlf", "tabs", "fortran", "exponent"])  # fmt: skip
+def test_one_geometry_in_the_manners_of_many_programs(path, change):
+    path.write_bytes(change(frame("w")))
+    (molecule,) = read_xyz(path)
+    assert molecule.name == "w"
+    assert molecule.coords_angstrom.tolist() == [[0, 0, 0.119], [0, 0.763, -0.477], [0, -0.763, -0.477]]
+    assert molecule.info.get("note", "5 \xc5, 20 \xb0C") == "5 \xc5, 20 \xb0C"
 
 
 def test_open_shells_can_be_let_in_and_charges_overruled(path):

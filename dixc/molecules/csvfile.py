@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from dixc.errors import UserError
-
-AnyPath = str | os.PathLike[str]
+from dixc.inputs import AnyPath, opened
 
 
 class RowPlace(NamedTuple):
@@ -32,7 +30,7 @@ def header(path: AnyPath) -> list[str]:
     Raises:
         UserError: no such file, no text, or an empty file.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return _header(file, path)
 
 
@@ -42,7 +40,7 @@ def rows(path: AnyPath, columns: Sequence[str], place: RowPlace | None = None) -
     Raises:
         UserError: with the line: it is no CSV, or a row has fewer columns than the header.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         names = _header(file, path)
         wanted = [names.index(column) if column in names else None for column in columns]
         line, offset = place or RowPlace(2, file.tell())
@@ -79,15 +77,6 @@ class _Lines:
             raise StopIteration
         self.line, self.offset = self.line + 1, self.offset + len(raw)
         return raw.decode()
-
-
-def _opened(path: AnyPath) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
 
 
 def _header(file: BinaryIO, path: AnyPath) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 from dixc.molecules.frames import qm9_name
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def excluded(file: MoleculeFile) -> set[str]:
     path = list_file(file)
     if path is None:
         return set()
+    require_regular(path)
     try:
-        words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.split()]
+        words = [
+            line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.split()
+        ]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -8,17 +8,21 @@ three lines with frequencies, SMILES and InChI.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from dixc.errors import UserError
+from dixc.inputs import opened
 
 ENTRY = re.compile(r"""([^\s="]+)=(?:"([^"]*)"|(\S+))""")
 QM9_COMMENT = re.compile(r"gdb\s+(\d+)(?:\s+[-+.\d*^eE]+){15}\s*")
 QM9_EXTRA_LINES = 3
 MAX_DIGITS = 9  # of the number of atoms
+MAX_LINE = 1 << 20  # bytes; a longer one is no text
+HEAD = 1 << 10  # bytes that tell UTF-16
 
 
 class Place(NamedTuple):
@@ -50,7 +54,7 @@ class Frame(NamedTuple):
 
     def error(self, problem: str, line: int | None = None) -> UserError:
         """The error that names file, frame, line and molecule."""
-        name = f", {self.entries['name'][:100]}" if "name" in self.entries else ""
+        name = f", {short(self.entries['name'])[1:-1]}" if self.entries.get("name") else ""
         return UserError(f"{self.where} (line {line or self.line}{name}): {problem}")
 
 
@@ -61,10 +65,8 @@ def frames(path: str | os.PathLike[str], place: Place = Place()) -> Iterator[Fra
         UserError: no such file, no text, no frame, or a truncated one.
     """
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             yield from frames_of(file, str(path), place)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
 
@@ -72,24 +74,27 @@ def frames(path: str | os.PathLike[str], place: Place = Place()) -> Iterator[Fra
 def frames_of(file: BinaryIO, name: str, place: Place = Place()) -> Iterator[Frame]:  # noqa: B008
     """Frames of an open file; `name` is that for messages."""
     offset, line, number = place
+    if not offset:
+        _require_text(file, name)
     file.seek(offset)
-    for raw in iter(file.readline, b""):
+    while raw := _line(file, name):
         start = Place(offset, line, number)
         offset, line = offset + len(raw), line + 1
+        raw = raw.removeprefix(codecs.BOM_UTF8)
         if not raw.strip():
             continue
         number += 1
-        where, count = f"{name}: frame {number}", _text(raw, name).strip()
+        where, count = f"{name}: frame {number}", _text(raw).strip()
         if not count.isdecimal() or len(count) > MAX_DIGITS or int(count) < 1:
             raise UserError(f"{where} (line {line}): {short(count)} where the number of atoms should be")
-        body = _take(file, int(count) + 1)
-        comment, *atoms = [_text(part, name) for part in body] or [""]
+        body = _take(file, int(count) + 1, name)
+        comment, *atoms = [_text(part) for part in body] or [""]
         match = QM9_COMMENT.fullmatch(comment.strip())
         entries = {key: quoted or bare for key, quoted, bare in ENTRY.findall(comment)}
         extra = []
         if match:
-            extra = _take(file, QM9_EXTRA_LINES)
-            entries = _qm9_entries(match[1], [_text(part, name) for part in extra])
+            extra = _take(file, QM9_EXTRA_LINES, name)
+            entries = _qm9_entries(match[1], [_text(part) for part in extra])
             atoms = [text.replace("*^", "e") for text in atoms]
         frame = Frame(where, line, entries, atoms, start, match is not None)
         if len(atoms) < int(count):
@@ -112,19 +117,41 @@ def _qm9_entries(index: str, extra: list[str]) -> dict[str, str]:
     return {"name": qm9_name(index), "charge": "0"} | ({"smiles": smiles[0]} if smiles else {})
 
 
-def _take(file: BinaryIO, count: int) -> list[bytes]:
+def _take(file: BinaryIO, count: int, name: str) -> list[bytes]:
     """The next lines of a file, fewer at its end."""
     lines: list[bytes] = []
-    while len(lines) < count and (raw := file.readline()):
+    while len(lines) < count and (raw := _line(file, name)):
         lines.append(raw)
     return lines
 
 
-def _text(raw: bytes, name: str) -> str:
+def _line(file: BinaryIO, name: str) -> bytes:
+    """The next line of a file, without bytes at its end."""
+    raw = file.readline(MAX_LINE)
+    if b"\0" in raw or (len(raw) == MAX_LINE and not raw.endswith(b"\n")):
+        raise UserError(f"{name}: not a text file")
+    return raw
+
+
+def _text(raw: bytes) -> str:
+    """A line as UTF-8, else as Latin-1, which old programs write; all that counts in a file is ASCII."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _require_text(file: BinaryIO, name: str) -> None:
+    """Refuses UTF-16, which is not read line by line."""
+    file.seek(0)
+    head = file.read(HEAD)
+    if not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return
+    try:
+        head.decode("utf-16")
+    except UnicodeDecodeError:
         raise UserError(f"{name}: not a text file") from None
+    raise UserError(f"{name}: text in UTF-16: save it as UTF-8")
 
 
 def short(text: str) -> str:

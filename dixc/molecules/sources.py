@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from dixc.errors import UserError
 from dixc.molecules import tables
-from dixc.molecules.checks import looks_like_bohr, warn_of_bohr
+from dixc.molecules.checks import Doubts
 from dixc.molecules.entry import Entry, composition
 from dixc.molecules.exclusions import UNCHARACTERIZED, excluded, is_archive, list_file
 from dixc.molecules.frames import Frame, Place, frames, frames_of
@@ -115,14 +115,14 @@ def _in_folder(path: Path) -> list[Path]:
 
 
 def _xyz_entries(path: Path) -> Iterator[Entry]:
-    doubtful, count = [], 0
+    doubts, count = Doubts(path), 0
     for frame in named(frames(path), path):
         name, count = frame.entries["name"], count + 1
         # own molecules are checked as a whole; their geometry is not kept
-        if not frame.is_qm9 and looks_like_bohr(molecule_of(frame)):
-            doubtful.append(name)
+        if not frame.is_qm9:
+            doubts.see(molecule_of(frame))
         yield _frame_entry(frame, str(path), partial(_xyz_molecule, path, frame.place, name))
-    warn_of_bohr(path, doubtful, count)
+    doubts.warn(count)
 
 
 def _frame_entry(frame: Frame, source: str, load: Callable[[], Molecule]) -> Entry:
@@ -145,8 +145,8 @@ def _named_molecule(frame: Frame, name: str) -> Molecule:
 
 def _archive_entries(path: Path) -> Iterator[Entry]:
     """Molecules of all xyz files in an archive, unpacked into one temporary file of a few hundred MB for QM9."""
-    unpacked = _Unpacked()
-    number = 0
+    unpacked, doubts = _Unpacked(), Doubts(path)
+    number = count = 0
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -156,8 +156,9 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
                 start = unpacked.add(content)
                 number += 1
                 for frame in named(frames_of(io.BytesIO(content), source), member.name):
+                    count += 1
                     if not frame.is_qm9:
-                        molecule_of(frame)
+                        doubts.see(molecule_of(frame))
                     place = frame.place._replace(offset=start + frame.place.offset)
                     name = frame.entries["name"]
                     load = partial(unpacked.molecule, place, source, name)
@@ -166,6 +167,7 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
         raise UserError(f"{path}: a damaged archive ({error})") from None
     if not number:
         raise UserError(f"{path}: no .xyz files in this archive")
+    doubts.warn(count)
 
 
 class _Unpacked:

@@ -125,10 +125,11 @@ def _write_provenance(config: Config, written: list[Path]) -> None:
 
 def _write_table(path: Path, rows: list[dict[str, str | int]]) -> None:
     from dixc.store import atomic_file
+    from dixc.store.csvtext import inert
 
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: inert(value) for column, value in row.items()} for row in rows)
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())

@@ -14,14 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from dixc.elements import symbol_of
-from dixc.molecules.checks import looks_like_bohr, warn_of_bohr
+from dixc.errors import UserError
+from dixc.molecules.checks import Doubts
 from dixc.molecules.frames import Frame, frames, short
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
+MAX_CHARGE = 1e6  # e
 MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{0,99}")
 NAME_RULE = "letters, digits and _.,:+@#()~*- only"
+# Python's own float() takes 1_0 for 10
+NUMBER = re.compile(
+    r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eEdD]([+-]?\d+))?|[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
 COLUMNS = re.compile(r"[^:\s]+:[SRIL]:\d{1,3}(:[^:\s]+:[SRIL]:\d{1,3})*")
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
 # entries of the comment line that have a place of their own, or follow from the rest
@@ -45,19 +51,43 @@ def read_xyz(
         UserError: with file, frame, line and molecule: broken or empty file, unknown element, coordinate that
             is no number, atoms closer than 0.4 angstrom, open shell, a name given twice, a periodic cell.
     """
-    molecules: list[Molecule] = []
-    first: dict[str, int] = {}
-    for frame in named(frames(path), path):
-        molecule = molecule_of(frame, charge)
-        reason = open_shell_reason(molecule) if closed_shells_only else None
-        if reason:
-            raise frame.error(reason)
-        if molecule.name in first:
-            raise frame.error(f"a molecule of this name is at line {first[molecule.name]} already")
-        first[molecule.name] = frame.line
-        molecules.append(molecule)
-    warn_of_bohr(path, [molecule.name for molecule in molecules if looks_like_bohr(molecule)], len(molecules))
+    molecules = []
+    for _, found in each_molecule(path, closed_shells_only, charge):
+        if isinstance(found, UserError):
+            raise found
+        molecules.append(found)
     return molecules
+
+
+def each_molecule(
+    path: str | os.PathLike[str], closed_shells_only: bool = True, charge: int | None = None
+) -> Iterator[tuple[Frame, Molecule | UserError]]:
+    """The frames of an extended-xyz file, each with its molecule, or with the error why it is none that can be used.
+
+    Args:
+        path, closed_shells_only, charge: as of `read_xyz`.
+
+    Raises:
+        UserError: what makes all of the file unreadable: it is missing, empty or truncated, has a line where
+            the number of atoms should be, or lacks names.
+    """
+    first: dict[str, int] = {}
+    doubts = Doubts(path)
+    for frame in named(frames(path), path):
+        try:
+            molecule = molecule_of(frame, charge)
+            reason = open_shell_reason(molecule) if closed_shells_only else None
+            if reason:
+                raise frame.error(reason)
+            if molecule.name in first:
+                raise frame.error(f"a molecule of this name is at line {first[molecule.name]} already")
+        except UserError as error:
+            yield frame, error
+        else:
+            first[molecule.name] = frame.line
+            doubts.see(molecule)
+            yield frame, molecule
+    doubts.warn()
 
 
 def write_xyz(path: str | os.PathLike[str], molecules: Iterable[Molecule]) -> None:
@@ -144,12 +174,9 @@ def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
 def charge_of(frame: Frame) -> int:
     """Total charge that the comment line gives, e; 0 without."""
     text = frame.entries.get("charge", "0")
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not value.is_integer():
-        raise frame.error(f"charge={text}: must be a whole number", frame.line + 1)
+    value = number_of(text)
+    if value is None or not value.is_integer() or abs(value) > MAX_CHARGE:
+        raise frame.error(f"charge={text[:60]}: must be a whole number", frame.line + 1)
     return int(value)
 
 
@@ -167,26 +194,34 @@ def symbols_of(frame: Frame) -> tuple[str, ...]:
             raise frame.error(f"{text} where an element and three coordinates should be", line)
         symbol = symbol_of(words[species])
         if symbol is None:
-            raise frame.error(f"unknown element {short(words[species])}", line)
+            raise frame.error(f"unknown element {short(words[species])}{_hint(words[species])}", line)
         symbols.append(symbol)
     return tuple(symbols)
+
+
+def _hint(word: str) -> str:
+    """What a word may mean that is no symbol of an element; a guess is no reason to compute something."""
+    letters = re.sub(r"[^A-Za-z].*", "", word.lstrip("0123456789"))
+    if letters.upper() in ("D", "T"):
+        return " (an isotope? its electrons are those of H)"
+    symbol = symbol_of(letters) if letters and letters != word else None
+    return f" (a label? the element alone belongs there: {symbol})" if symbol else ""
 
 
 def _atoms(frame: Frame) -> tuple[tuple[str, ...], np.ndarray]:
     """Elements and coordinates (natm, 3), angstrom."""
     symbols = symbols_of(frame)
     _, first, _ = _columns(frame)
-    words = [text.split()[first : first + 3] for text in frame.atoms]
-    try:
-        return symbols, np.array([[float(word) for word in row] for row in words])
-    except ValueError:
-        line, word = next(
-            (line, word)
-            for line, row in enumerate(words, frame.line + 2)
-            for word in row
-            if not _is_number(word)
-        )
-        raise frame.error(f"coordinate {short(word)} is not a number", line) from None
+    coords = []
+    for line, text in enumerate(frame.atoms, frame.line + 2):
+        row = []
+        for word in text.split()[first : first + 3]:
+            value = number_of(word)
+            if value is None:
+                raise frame.error(f"coordinate {short(word)} is not a number", line)
+            row.append(value)
+        coords.append(row)
+    return symbols, np.array(coords)
 
 
 def _columns(frame: Frame) -> tuple[int, int, int]:
@@ -206,9 +241,7 @@ def _columns(frame: Frame) -> tuple[int, int, int]:
     return species, starts["pos"], width
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def number_of(word: str) -> float | None:
+    """The number that a word of a file stands for, with an exponent of Fortran's too (1.0D-3); None if it is none."""
+    found = NUMBER.fullmatch(word)
+    return float(f"{found[1]}e{found[2]}" if found and found[2] else word) if found else None

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 from dixc.report.metrics import floats
 from dixc.report.theme import colour, few_ticks, figure, plain
 
@@ -32,6 +33,7 @@ def read_logs(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     """
     logs = {}
     for path in map(Path, paths):
+        require_regular(path)
         try:
             log = pd.read_csv(path)
         except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 
 NEEDED = ("name", "formula", "chunk")
 # folder of a table's logs in logs/
@@ -58,6 +59,7 @@ def read_molecules(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         UserError: no such file, or not such a table.
     """
+    require_regular(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dixc import provenance
 from dixc.errors import UserError
+from dixc.inputs import opened
 from dixc.store import read_info, sidecar
 from dixc.store.files import MAGIC
 
@@ -56,13 +57,8 @@ def describe(path: Path) -> Found:
 
 
 def _head(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(MAGIC))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+    with opened(path) as file:
+        return file.read(len(MAGIC))
 
 
 def _by_name(path: Path) -> Found:
@@ -107,7 +103,7 @@ def _torch_file(path: Path) -> Found:
 
 def _table(path: Path) -> Found:
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             columns = next(rows, [])
             count = sum(1 for _ in rows)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from dixc import provenance
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, sort_rows, summarise
 from dixc.stages.element_fit import element_counts, fitted_errors
 from dixc.store.folder import write_files
@@ -172,6 +173,7 @@ def read_table(path: Path, name: str, of_part: bool = False) -> pd.DataFrame:
     """
     path, wanted = Path(path), COLUMNS[name]
     numbers = [column for column in wanted if column not in TEXT | {"converged"}]
+    require_regular(path)
     try:
         table = pd.read_csv(
             path, keep_default_na=False, na_values={column: ["", "nan", "NaN"] for column in numbers},
@@ -221,9 +223,10 @@ def write_tables(tables: dict[str, pd.DataFrame], out: Path, record: dict[str, A
 
 
 def _content(tables: dict[str, pd.DataFrame], record: dict[str, Any] | None) -> Iterator[tuple[str, bytes]]:
+    from dixc.store.csvtext import csv_bytes
     from dixc.store.sidecar import NAME, sidecar_text
 
-    content = {f"{name}.csv": t[COLUMNS[name]].to_csv(index=False).encode() for name, t in tables.items()}
+    content = {f"{name}.csv": csv_bytes(t[COLUMNS[name]]) for name, t in tables.items()}
     if record is not None:
         yield NAME, sidecar_text(content, record).encode()
     yield from content.items()

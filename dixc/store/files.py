@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dixc.errors import UserError
+from dixc.inputs import AnyPath, irregular, opened
 from dixc.provenance import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 HEADER_BYTES = 512
 MAGIC = b"dixc-chunk "
-AnyPath = str | os.PathLike[str]
 
 
 @contextmanager
@@ -41,12 +43,18 @@ def require_writable(path: AnyPath) -> None:
     """
     path = Path(path)
     with writing(path):
-        if path.is_dir():
-            raise UserError(f"{path}: cannot write: it is a folder")
+        require_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         trial = path.with_name(f".{path.name}.{os.getpid()}.trial")
         trial.touch()
         trial.unlink()
+
+
+def require_place(path: Path) -> None:
+    """Refuses what a file must not be put in the place of: a device, say, would be gone."""
+    kind = "a folder" if path.is_dir() else irregular(path)
+    if kind is not None:
+        raise UserError(f"{path}: cannot write: it is {kind}")
 
 
 @contextmanager
@@ -63,6 +71,7 @@ def atomic_file(path: AnyPath, buffering: int = -1) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
+        require_place(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "w+b", buffering=buffering) as file:
@@ -136,7 +145,7 @@ def open_chunk(path: AnyPath, stage: str | None = None, verify: bool = True) -> 
         verify: False if this process has verified this very file before.
 
     Raises:
-        UserError: missing, no chunk, damaged, of a newer format, or of another stage.
+        UserError: missing, no chunk, damaged, of a newer format, of another stage, or with links (`require_plain`).
     """
     import h5py
 
@@ -147,10 +156,53 @@ def open_chunk(path: AnyPath, stage: str | None = None, verify: bool = True) -> 
         file = h5py.File(path, "r", locking=False)
     with file:
         with decoding(path):
+            if verify:
+                require_plain(file, path)
             found = str(file.attrs.get("stage", "unknown"))
         if stage not in (None, found):
             raise UserError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
         yield file
+
+
+def require_plain(file: h5py.File, path: AnyPath) -> None:
+    """Refuses HDF5 that leads elsewhere or claims more than it holds; nothing in it is followed or read.
+
+    dixc writes hard links and whole, uncompressed datasets. Soft and external links, virtual datasets and external
+    storage take their content from other places, perhaps other files; a dataset larger than what is stored for it
+    would fill the memory.
+
+    Raises:
+        UserError: such a link or dataset, with its name.
+    """
+    import h5py
+
+    names: list[str] = []
+
+    def seen(name: bytes, info: Any) -> str | None:
+        if info.type != h5py.h5l.TYPE_HARD:
+            return f"{name.decode(errors='replace')} is a link to another place"
+        names.append(name.decode())
+        return None
+
+    problem = file.id.links.visit(seen, info=True) or next(
+        filter(None, map(partial(_oddity, file), names)), None
+    )
+    if problem is not None:
+        raise UserError(f"{path}: not as dixc writes it ({problem})")
+
+
+def _oddity(file: h5py.File, name: str) -> str | None:
+    """What is wrong with an object of a file as `require_plain` sees it; None if nothing is."""
+    import h5py
+
+    found = h5py.h5o.open(file.id, name.encode())
+    if not isinstance(found, h5py.h5d.DatasetID):
+        return None
+    created = found.get_create_plist()
+    if created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count():
+        return f"{name} takes its values from another file"
+    claimed = math.prod(found.shape or (0,)) * found.dtype.itemsize
+    return f"{name} claims to be larger than what is stored" if claimed > found.get_storage_size() else None
 
 
 class _HeldErrors(io.RawIOBase):
@@ -200,7 +252,7 @@ class _HeldErrors(io.RawIOBase):
 def _verify(path: Path) -> None:
     """Refuses a file whose header or content is not as it was written."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             header = file.read(HEADER_BYTES)
             if not header.startswith(MAGIC):
                 raise UserError(f"{path}: not a chunk file of dixc")
@@ -209,8 +261,6 @@ def _verify(path: Path) -> None:
                 versions = f"format {int(version[1])}, this one knows {FORMAT_VERSION}"
                 raise UserError(f"{path}: written by a newer dixc ({versions})")
             sound = header == _header(*_digest(file))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
     if not sound:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 from dixc.provenance import file_hash
+from dixc.store.csvtext import csv_bytes
 from dixc.store.files import atomic_file
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def write_csv(path: Path, rows: pd.DataFrame, record: Mapping[str, Any]) -> None
     Raises:
         UserError: it cannot be written; a table that was there stays.
     """
-    content = rows.to_csv(index=False).encode()
+    content = csv_bytes(rows)
     write_sidecar(path.with_name(f"{path.name}.{NAME}"), {path.name: content}, record)
     with atomic_file(path) as file:
         file.write(content)
@@ -82,6 +84,7 @@ def parse(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is none, damaged, or from a newer dixc.
     """
+    require_regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -111,6 +114,7 @@ def read_comment(path: Path) -> dict[str, Any] | None:
     Raises:
         UserError: the file cannot be read.
     """
+    require_regular(path)
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - COMMENT_BYTES))

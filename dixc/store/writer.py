@@ -13,7 +13,7 @@ import numpy as np
 
 from dixc import __version__, provenance
 from dixc.errors import UserError
-from dixc.store.files import FORMAT_VERSION, AnyPath, open_chunk, write_chunk, writing
+from dixc.store.files import FORMAT_VERSION, AnyPath, open_chunk, require_place, write_chunk, writing
 
 if TYPE_CHECKING:
     import h5py
@@ -55,8 +55,7 @@ class ChunkWriter:
         defining = [key, stage, self.settings, self.attributes, FORMAT_VERSION, __version__]
         self.parts_folder = self.path.with_name(f".{self.path.name}.{provenance.hash_of(defining)}.parts")
         with writing(self.path):
-            if self.path.is_dir():
-                raise UserError(f"{self.path}: cannot write: it is a folder")
+            require_place(self.path)
             for stale in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.parts"):
                 if stale != self.parts_folder:
                     shutil.rmtree(stale)

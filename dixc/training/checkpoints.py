@@ -8,6 +8,7 @@ import torch
 
 from dixc import provenance
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 from dixc.store import atomic_file, held_errors
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def restore(trainer: Trainer) -> None:
     """
     if not trainer.checkpoint.exists():
         return
+    require_regular(trainer.checkpoint)
     try:
         state = torch.load(trainer.checkpoint, map_location="cpu", weights_only=True)
         for part in _parts(trainer):
