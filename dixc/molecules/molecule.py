@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -67,15 +67,8 @@ class Molecule:
 
     @property
     def formula(self) -> str:
-        """Hill formula (C, H, then by alphabet; all by alphabet without C), with the charge if any."""
-        counts = Counter(self.symbols)
-        first = ["C", "H"] if "C" in counts else []
-        order = [s for s in first if s in counts] + sorted(counts.keys() - set(first))
-        formula = "".join(s + (str(counts[s]) if counts[s] > 1 else "") for s in order)
-        if not self.charge:
-            return formula
-        size = abs(self.charge)
-        return formula + ("+" if self.charge > 0 else "-") + (str(size) if size > 1 else "")
+        """Hill formula, see `hill_formula`."""
+        return hill_formula(self.symbols, self.charge)
 
     def to_pyscf(self, basis: str, **options: Any) -> Mole:
         """PySCF molecule, a closed shell.
@@ -122,6 +115,18 @@ def _has_core_potential(basis: str, symbol: str) -> bool:
             return bool(gto.basis.load_ecp(basis, symbol))
     except (BasisNotFoundError, RuntimeError, KeyError):
         return False
+
+
+def hill_formula(symbols: Sequence[str], charge: int) -> str:
+    """Formula of atoms (C, H, then by alphabet; all by alphabet without C), with the charge if any."""
+    counts = Counter(symbols)
+    first = ["C", "H"] if "C" in counts else []
+    order = [s for s in first if s in counts] + sorted(counts.keys() - set(first))
+    formula = "".join(s + (str(counts[s]) if counts[s] > 1 else "") for s in order)
+    if not charge:
+        return formula
+    size = abs(charge)
+    return formula + ("+" if charge > 0 else "-") + (str(size) if size > 1 else "")
 
 
 def open_shell_reason(molecule: Molecule) -> str | None:

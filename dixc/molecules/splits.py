@@ -34,9 +34,15 @@ def prepare(config: Config, out: Path) -> None:
         config: `molecules` and `chunks` of it are used.
         out: folder to write to.
 
+    The config's functionals are looked at first: what is wrong with them would stop the run hours later.
+
     Raises:
-        UserError: a file is wrong, a named molecule is unknown or no closed shell, or there are not enough.
+        UserError: a file is wrong, a named molecule is unknown or no closed shell, or there are not enough; or a
+            functional of the config cannot be used.
     """
+    from dixc.config.functionals import check_functionals
+
+    check_functionals(config)
     pool = Pool(config.molecules)
     chosen = choose(pool)
     pool.report_skips()

@@ -72,8 +72,9 @@ def each_molecule(
             the number of atoms should be, or lacks names.
     """
     first: dict[str, int] = {}
-    doubts = Doubts(path)
+    doubts, count = Doubts(path), 0
     for frame in named(frames(path), path):
+        count += 1
         try:
             molecule = molecule_of(frame, charge)
             reason = open_shell_reason(molecule) if closed_shells_only else None
@@ -87,7 +88,7 @@ def each_molecule(
             first[molecule.name] = frame.line
             doubts.see(molecule)
             yield frame, molecule
-    doubts.warn()
+    doubts.warn(count)
 
 
 def write_xyz(path: str | os.PathLike[str], molecules: Iterable[Molecule]) -> None:

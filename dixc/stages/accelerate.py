@@ -56,11 +56,13 @@ def run(
         out: file for the results, a JSON object a line.
 
     Raises:
-        UserError: broken input, or an SCF that does not converge.
+        UserError: an unknown functional, or as `dixc.stages.batch.each`.
     """
     import dixc.pyscf
-    from dixc.stages.scf import each, ground_state
+    from dixc.stages.batch import each, identity
+    from dixc.stages.scf import ground_state
 
+    _check_hybrid(hybrid)
     functional = None if xc is None else registry.resolve(xc)
 
     def one(mol, name: str) -> dict[str, Any]:
@@ -74,7 +76,19 @@ def run(
             result |= {"fell_back": mf.accelerated_by_diis}
         return result
 
-    each(molecule, hybrid, basis, charge, one, _text, as_json, out)
+    settings = {"hybrid": hybrid, "accelerated_by": identity(xc), "grid_level": grid_level}
+    each(molecule, hybrid, basis, charge, settings, one, _text, as_json, out)
+
+
+def _check_hybrid(hybrid: str) -> None:
+    from pyscf import dft
+
+    if is_hartree_fock(hybrid):
+        return
+    try:
+        dft.libxc.parse_xc(hybrid)
+    except (KeyError, ValueError, IndexError) as error:
+        raise UserError(f"--hybrid {hybrid}: PySCF has no functional of this name") from error
 
 
 def _mean_field(mol, hybrid: str, grid_level: int):
@@ -82,10 +96,6 @@ def _mean_field(mol, hybrid: str, grid_level: int):
 
     if is_hartree_fock(hybrid):
         return scf.RHF(mol)
-    try:
-        dft.libxc.parse_xc(hybrid)
-    except (KeyError, ValueError) as error:
-        raise UserError(f"--hybrid {hybrid}: PySCF has no functional of this name") from error
     mf = dft.RKS(mol, xc=hybrid)
     mf.grids.level = grid_level
     return mf

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dixc.display import Harmless, harmless, one_line
 from dixc.errors import UserError
 from dixc.excitations import HARTREE_EV, Excitations, ResponseSolver, oscillator_strengths
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
-from dixc.molecules import Molecule, read_xyz
-from dixc.store import atomic_file, require_writable
+from dixc.stages.batch import each, identity
 
 EV_NM = 1239.8419843320026  # photon energy times wavelength
-NAMES_SHOWN = 5
 
 
 def run(
@@ -32,7 +29,7 @@ def run(
     as_json: bool,
     out: Path | None = None,
 ) -> None:
-    """Print the results of each molecule in an xyz file as it is done, and write them all to `out`.
+    """Print the results of each molecule in an xyz file, and write them to `out`, as they are done.
 
     Args:
         molecule: extended xyz, one molecule or several.
@@ -44,61 +41,15 @@ def run(
         out: file for the same JSON lines.
 
     Raises:
-        UserError: broken input; or, when all are done and written, molecules whose SCF did not converge.
+        UserError: as `dixc.stages.batch.each`.
     """
     functional = registry.resolve(xc)
 
     def one(mol, name: str) -> dict[str, Any]:
         return solve(mol, functional, grid_level, n_states, name)
 
-    each(molecule, xc, basis, charge, one, as_text, as_json, out)
-
-
-def each(
-    path: Path,
-    method: str,
-    basis: str,
-    charge: int | None,
-    one: Callable[[Any, str], dict[str, Any]],
-    text: Callable[[dict[str, Any]], str],
-    as_json: bool,
-    out: Path | None,
-) -> None:
-    """Print (and write) what `one(mol, name)` finds for each molecule of a file.
-
-    Args:
-        path, method, basis, charge, as_json, out: as of `run`.
-        one: results of a PySCF molecule, with `converged`.
-        text: lines about a result.
-
-    Raises:
-        UserError: as of `run`.
-    """
-    entries = read_xyz(path, charge=charge)
-    mols = [_in_basis(entry, basis, path) for entry in entries]
-    if out is not None:
-        require_writable(out)
-    results = []
-    for entry, mol in zip(entries, mols, strict=True):
-        known = {"name": entry.name, "formula": entry.formula, "xc": method, "basis": basis}
-        results.append(known | {"charge": entry.charge} | one(mol, entry.name))
-        print(json.dumps(results[-1]) if as_json else text(results[-1]), flush=True)
-    if out is not None:
-        with atomic_file(out) as file:
-            file.write("".join(json.dumps(result) + "\n" for result in results).encode())
-    failed = [result["name"] for result in results if not result["converged"]]
-    if failed:
-        names = ", ".join(failed[:NAMES_SHOWN]) + (" ..." if len(failed) > NAMES_SHOWN else "")
-        raise UserError(
-            f"{path}: SCF with {method} not converged for {len(failed)} of {len(results)}: {names}"
-        )
-
-
-def _in_basis(entry: Molecule, basis: str, path: Path):
-    try:
-        return entry.to_pyscf(basis)
-    except UserError as error:
-        raise UserError(f"{path}, {error}") from None
+    settings = {"functional": identity(xc), "grid_level": grid_level, "n_states": n_states}
+    each(molecule, xc, basis, charge, settings, one, as_text, as_json, out)
 
 
 def solve(mol, functional: Functional, grid_level: int, n_states: int = 0, name: str = "") -> dict[str, Any]:
@@ -115,10 +66,7 @@ def solve(mol, functional: Functional, grid_level: int, n_states: int = 0, name:
     mf.grids.level = grid_level
     result = ground_state(mf, name)
     if n_states and mf.converged:
-        try:
-            result |= _excitations(mf, n_states)
-        except UserError as error:  # an unstable ground state: the SCF is worth keeping
-            result["excitations_error"] = str(error)
+        result |= _excitations_or_reason(mf, n_states)
     return result
 
 
@@ -152,6 +100,20 @@ def _orbitals(mf) -> dict[str, Any]:
     }
 
 
+def _excitations_or_reason(mf, n_states: int) -> dict[str, Any]:
+    """Excitations, or the reason why there are none: the SCF is worth keeping."""
+    pairs = int((mf.mo_occ > 0).sum() * (mf.mo_occ == 0).sum())
+    if pairs < n_states:
+        what = f"only {pairs}" if pairs else "no virtual orbitals"
+        return {"excitations_error": f"{n_states} wanted, the basis has {what}"}
+    try:
+        return _excitations(mf, n_states)
+    except UserError as error:  # such as an unstable ground state
+        return {"excitations_error": str(error)}
+    except Exception as error:  # such as linear algebra that fails
+        return {"excitations_error": f"{type(error).__name__}: {one_line(error)}"}
+
+
 def _excitations(mf, n_states: int) -> dict[str, list[float]]:
     found: Excitations = ResponseSolver(mf).solve(n_states, "tddft")
     energies: NDArray = HARTREE_EV * found.energies
@@ -166,7 +128,9 @@ class Progress:
     """A line about the SCF that is rewritten every cycle, on a terminal only; gone when the SCF is done."""
 
     def __init__(self, name: str):
-        self.name, self.stream = name, sys.stderr
+        self.name = harmless(name)
+        # it steers the terminal itself
+        self.stream = sys.stderr.terminal if isinstance(sys.stderr, Harmless) else sys.stderr
         self.wanted, self.width = self.stream.isatty(), 0
 
     def __call__(self, state: dict) -> None:
