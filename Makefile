@@ -5,6 +5,8 @@
 # make clean      remove the environments and what tools leave behind; results stay
 #
 # Options: CORES=8, CONFIG=my.yaml, ARGS="--dry-run" (passed to snakemake), PYTHON=python3.11
+#
+# After a power cut or kill -9: make results ARGS=--unlock, then make results
 
 CORES ?= 2
 CONFIG ?=
@@ -13,19 +15,25 @@ PYTHON ?= python3
 SHELL := /bin/bash
 
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# a path for the shell, whatever characters are in it
+quoted = '$(subst ','\'',$(1))'
 # the rules call `dixc` and find it, like snakemake, in the environment
-IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
-IN_TEST = PATH="$(CURDIR)/.venv-test/bin:$$PATH" OMP_NUM_THREADS=1
+IN_VENV = PATH=$(call quoted,$(CURDIR)/.venv/bin):"$$PATH"
+IN_TEST = PATH=$(call quoted,$(CURDIR)/.venv-test/bin):"$$PATH" OMP_NUM_THREADS=1
 
 .PHONY: results test test-slurm lint clean python
 .DELETE_ON_ERROR:
 
-SNAKEMAKE = $(IN_VENV) snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+# --configfile=...: it takes a list, and would count a target in ARGS among it
+SNAKEMAKE = $(IN_VENV) snakemake --cores $(CORES) $(if $(value CONFIG),--configfile=$(call quoted,$(value CONFIG)))
+# what Snakemake leaves behind if it could not end by itself; it says so in many words, and this in one line
+LOCKED = code=$$?; [ -z "$$(ls -A .snakemake/locks 2>/dev/null)" ] || echo "dixc: this folder is locked: if no other run \
+is under way in it, type \`make results ARGS=--unlock\`, then \`make results\` as before" >&2; exit $$code
 
 # the molecules first: then Snakemake compares the files of molecules by content, and more of them compute only new files
 results: .venv/installed
-	$(if $(ARGS),,$(SNAKEMAKE) --quiet host rules reason progress --until molecules)
-	$(SNAKEMAKE) $(ARGS)
+	@$(if $(ARGS),:,$(SNAKEMAKE) --quiet host rules reason progress --until molecules) || { $(LOCKED); }
+	@$(SNAKEMAKE) $(ARGS) || { $(LOCKED); }
 
 .venv/installed: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv .venv

@@ -10,10 +10,13 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from dixc import create
+from dixc.cli import app
 from dixc.config import Config, load, validate, write
 from dixc.config.__main__ import README, SCHEMA, schema_text, with_table
+from dixc.config.functionals import check_functionals
 from dixc.errors import UserError
 from dixc.molecules.pool import Pool
 
@@ -84,6 +87,21 @@ def test_every_key_is_described():
         ("training.lerning_rate", 1.0, "training.lerning_rate: unknown key (did you mean learning_rate?)"),
         ("training.energy.wieght", 1.0, "training.energy.wieght: unknown key (did you mean weight?)"),
         ("molecules.test.name", ["x"], "molecules.test.name: unknown key (did you mean names?)"),
+        ("training.steps", 10**30, "training.steps: must be less than or equal to 1000000000, not 1000"),
+        ("training.device", "tpu", "training.device: must be auto, cpu, cuda or cuda:N, the GPU of number N"),
+        ("training.device", "cuda:1000", "training.device: must be auto, cpu, cuda or cuda:N"),
+        ("run", "a" * 250, "run: must have at most 200 characters, not 250"),
+        ("models", [{"name": "x" * 250}], "models[0].name: must have at most 100 characters, not 250"),
+        (
+            "evaluation.baselines",
+            ["xcdiff-base-0"],
+            "models and evaluation.baselines has 'xcdiff-base-0' more than",
+        ),
+        (
+            "models",
+            [{"name": "xcdiff", "hyperparameters": {"a": [1, float("nan")]}}],
+            "models[0].hyperparameters.a[1]: must be a finite number, not nan",
+        ),
         ("report.zzz", 1, "report.zzz: unknown key (known here: title)"),
         ("training.steps", 0, "training.steps: must be greater than or equal to 1, not 0"),
         ("training.steps", "many", "training.steps: must be a whole number, not 'many'"),
@@ -122,6 +140,147 @@ def test_a_wrong_key_or_value_is_named(path, value, message):
     assert "\n" not in str(caught.value)
 
 
+NUMBERS = [
+    ("training.steps", "1 to 1000000000"),
+    ("training.seeds", "0 to 9223372036854775807"),
+    ("training.learning_rate", "above 0, at most 1000"),
+    ("training.density.weight", "0 to 1000000000000"),
+    ("training.ema_decay", "from 0, below 1"),
+    ("training.processes", "1 to 1024"),
+    ("reference.conv_tol", "above 0, below 1"),
+    ("reference.max_cycle", "1 to 1000000000"),
+    ("derivatives.states_max_heavy", "0 to 1000000000"),
+    ("molecules.seed", "0 to 9223372036854775807"),
+    ("molecules.charges", "-1000 to 1000"),
+    ("molecules.chunk_size", "1 to 1000000"),
+    ("prefit.points", "1 to 10000000"),
+    ("evaluation.scf.max_cycle", "1 to 1000000000"),
+]
+
+
+EXTREMES = {
+    "2^63": 2**63,
+    "10^400": 10**400,
+    "16^5000": 16**5000,
+    "1e308": 1e308,
+    "inf": float("inf"),
+    "-inf": float("-inf"),
+    "nan": float("nan"),
+}
+
+
+@pytest.mark.parametrize("value", EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.parametrize(("path", "allowed"), NUMBERS)
+def test_an_extreme_number_is_refused_with_the_allowed_range(path, allowed, value):
+    several = path in ("training.seeds", "molecules.charges")
+    with pytest.raises(UserError) as caught:
+        validate(changed(path, [value] if several else value), "my.yaml")
+    message = str(caught.value)
+    assert message.startswith(f"my.yaml: {path}{'[0]' if several else ''}: must be ")
+    assert message.endswith(f" (allowed: {allowed})")
+    assert len(message) < 220
+
+
+def test_every_number_of_the_config_has_bounds():
+    def unbounded(schema: dict[str, Any], path: str) -> list[str]:
+        found = []
+        for name, field in schema.get("properties", {}).items():
+            for part in (field, field.get("items", {}), *field.get("anyOf", [])):
+                above = {"maximum", "exclusiveMaximum"} & part.keys()
+                if part.get("type") in ("integer", "number") and not above:
+                    found.append(f"{path}.{name}")
+        return found
+
+    schemas = {"Config": Config.model_json_schema(), **Config.model_json_schema()["$defs"]}
+    found = [key for name, schema in schemas.items() for key in unbounded(schema, name)]
+    # the number of molecules is bounded by that of files
+    assert set(found) == {"SizeSelection.count", "NamedOrSizeSelection.count"}
+
+
+def model(name: str, **hyperparameters: Any) -> tuple[str, list[dict[str, Any]]]:
+    """A config's list of one model, as path and value."""
+    return "models", [{"name": name, "hyperparameters": hyperparameters}]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (*model("xcdif"), "models[0]: unknown functional 'xcdif'; available: "),
+        (*model("nomodule:Class"), "models[0]: functional nomodule:Class: cannot import nomodule:Class"),
+        (*model("pbe"), "models[0]: pbe has no weights to train"),
+        (
+            *model("xcdiff", depth=3),
+            "models[0]: functional xcdiff: unknown hyperparameter 'depth'; known: n_hidden",
+        ),
+        (
+            *model("xcdiff", n_hidden="many"),
+            "models[0]: functional xcdiff: n_hidden must be a positive whole number",
+        ),
+        (
+            *model("nnmgga", activation=[1]),
+            "models[0]: functional nnmgga: activation must be one of gelu, elu",
+        ),
+        (*model("egxc", base="nope"), "models[0]: unknown functional 'nope'"),
+        (*model("xcdiff", n_hidden=50_000), "models[0]: too large: more than 20000000 weights"),
+        (*model("xcdiff", n_layers=50_000), "models[0]: too large: more than 1000 arrays of weights"),
+        (*model("egxc", features=50_000), "models[0]: too large: more than 20000000 weights"),
+        (
+            *model("xcdiff", n_layers=10**12),
+            "models[0].hyperparameters.n_layers: 1000000000000 is out of range",
+        ),
+        (*model("xcdiff", seed=2**63), "models[0].hyperparameters.seed: 9223372036854775808 is out of range"),
+        (
+            *model("xcdiff", n_hidden=16**5000),
+            "models[0].hyperparameters.n_hidden: a number of 20001 bits is out",
+        ),
+        (
+            *model("egxc", base_hyperparameters={"n_hidden": 10**9}),
+            "models[0].hyperparameters.base_hyperparameters.n_hidden: 1000000000 is out of range",
+        ),
+        ("reference.functional", "b3lpy", "reference.functional: PySCF has no functional 'b3lpy'"),
+        ("reference.functional", "wb97x-v", "reference.functional: 'wb97x-v' has non-local correlation"),
+        ("prefit.target", "r2scna", "prefit.target: unknown functional 'r2scna'"),
+        ("prefit.target", "xcdiff", "prefit.target: xcdiff is not classical"),
+        (
+            "evaluation.baselines",
+            ["pbe", "r2scna"],
+            "evaluation.baselines[1]: r2scna: neither a functional (",
+        ),
+    ],
+)
+def test_a_functional_that_cannot_be_used_is_named(path, value, message):
+    config = validate(changed(path, value))
+    with pytest.raises(UserError, match=f"^{re.escape(message)}") as caught:
+        check_functionals(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("run", "small"),
+        model("egxc", base_hyperparameters={"n_hidden": 8}),
+        model("skala-mgga", n_hidden=512),
+        ("evaluation.baselines", ["xcdiff-b3lyp", "lda"]),
+        ("reference.functional", "0.3*HF + 0.7*PBE, PBE"),
+    ],
+    ids=["default", "egxc", "skala-mgga", "baselines", "formula"],
+)
+def test_functionals_that_can_be_used_pass(path, value):
+    check_functionals(validate(changed(path, value)))
+
+
+@pytest.mark.parametrize("command", [["molecules", "--out", "out"], ["plan"]])
+def test_functionals_are_checked_before_molecules_are_read(tmp_path, command):
+    wrong = changed(*model("xcdiff", depth=3))
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(wrong))
+    done = CliRunner().invoke(app, [*command, "--config", str(tmp_path / "wrong.yaml")])
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    # its file of molecules is not there either
+    assert "unknown hyperparameter 'depth'" in line
+
+
 def test_the_misspelt_key_comes_first():
     data = changed("training.steps", 0)
     data["training"]["stepz"] = 1
@@ -150,7 +309,7 @@ def test_a_broken_file_is_located(tmp_path, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.yaml: no such config file"):
         load(tmp_path / "none.yaml")
-    with pytest.raises(UserError, match="cannot read the config file"):
+    with pytest.raises(UserError, match=": cannot read: Is a directory"):
         load(tmp_path)
 
 

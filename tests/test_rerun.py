@@ -21,7 +21,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "reference.*": {"reference": {"grid_level": 2}},
     "derivatives.*": {"derivatives": {"n_probes": 7}},
     "derivatives.states_max_heavy": {"derivatives": {"states_max_heavy": 5}},
-    "models[].*": {"models": [{"name": "xcdiff", "hyperparameters": {"n": 1}}]},
+    "models[].*": {"models": [{"name": "xcdiff", "hyperparameters": {"n_hidden": 8}}]},
     "models[].learning_rate": {"models": [{"name": "xcdiff", "learning_rate": 1e-4}]},
     "prefit.*": {"prefit": {"points": 7}},
     "training.losses": {"training": {"losses": ["base", "grad", "hess"]}},

@@ -99,7 +99,7 @@ AFTER_TRAINING = {"train", "evaluate", "warmstart", "tddft", "tables", "report"}
         ("training", {"seeds": [0, 1]}, {*AFTER_TRAINING, "prefit"}, 2),
         ("training", {"checkpoint_every": 7}, set(), 0),
         ("prefit", {"steps": 7}, {*AFTER_TRAINING, "prefit"}, 2),
-        ("models", [{"name": "xcdiff", "hyperparameters": {"n": 1}}], {*AFTER_TRAINING, "prefit"}, 2),
+        ("models", [{"name": "xcdiff", "hyperparameters": {"n_hidden": 8}}], {*AFTER_TRAINING, "prefit"}, 2),
         ("derivatives", {"n_states": 7}, {*AFTER_TRAINING, "derivatives"}, 2),
         ("evaluation", {"tddft": {"n_states": 2}}, {"tddft", "tables", "report"}, 0),
         ("report", {"title": "T"}, {"report"}, 0),

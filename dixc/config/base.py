@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST = 10**9  # of whatever is counted: far more than any run does, and every product of two fits in 64 bits
+LARGEST = 1e12  # of weights, rates and sizes in any unit: far from overflow in single precision, squares too
+LONGEST_NAME = 100  # characters; file names of several such parts stay below the 255 bytes of file systems
 Loss = Literal["base", "grad", "hess"]
 Split = Literal["train", "validation", "test"]
 GridLevel = Annotated[int, Field(ge=0, le=9)]
 # names end up in paths and in wildcards of the workflow: nothing that leaves the folder or matches too much
-RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=2 * LONGEST_NAME)]
 _REGISTERED, _WORD = "[A-Za-z0-9][A-Za-z0-9_-]*", "[A-Za-z_][A-Za-z0-9_]*"
 # a registered name, or the import path of a class, package.module:Class
-FunctionalName = Annotated[str, Field(pattern=rf"^({_REGISTERED}|{_WORD}(\.{_WORD})*:{_WORD})$")]
+FunctionalName = Annotated[
+    str, Field(pattern=rf"^({_REGISTERED}|{_WORD}(\.{_WORD})*:{_WORD})$", max_length=LONGEST_NAME)
+]
+# what every generator of random numbers takes
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Charge = Annotated[int, Field(ge=-1000, le=1000)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+# thresholds and shares: above zero (or from zero) and below one
+Threshold = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -28,6 +43,6 @@ def require_unique(values: list, where: str) -> None:
     Raises:
         ValueError: with the value and the key `where`.
     """
-    for value in values:
-        if values.count(value) > 1:
+    for value, count in Counter(values).items():
+        if count > 1:
             raise ValueError(f"{where} has {value!r} more than once")

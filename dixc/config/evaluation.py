@@ -6,16 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dixc.config.base import FunctionalName, Section, Split, require_unique
+from dixc.config.base import Count, FunctionalName, Section, Split, Threshold, require_unique
 
 
 class EvaluationScf(Section):
     """SCF with each functional on all molecules, from PySCF's default guess."""
 
-    conv_tol: float = Field(
-        default=1e-9, gt=0, lt=1, description="change of the energy at convergence, hartree"
-    )
-    max_cycle: int = Field(default=50, ge=1, description="most SCF iterations; more count as a failure")
+    conv_tol: Threshold = Field(default=1e-9, description="change of the energy at convergence, hartree")
+    max_cycle: Count = Field(default=50, description="most SCF iterations; more count as a failure")
 
 
 class Warmstart(Section):
@@ -31,9 +29,7 @@ class Tddft(Section):
     """Excitation energies with each functional."""
 
     splits: list[Split] = Field(default=["test"], description="splits to run it on; an empty list for none")
-    n_states: int = Field(
-        default=3, ge=1, description="lowest singlets to compare, at most derivatives.n_states"
-    )
+    n_states: Count = Field(default=3, description="lowest singlets to compare, at most derivatives.n_states")
     methods: list[Literal["tddft", "tda"]] = Field(
         default=["tddft", "tda"], min_length=1, description="tddft: full Casida problem; tda: Tamm-Dancoff"
     )

@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import annotated_types
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dixc import __version__
+from dixc.config.base import LARGEST
 from dixc.config.root import Config
+from dixc.config.training import DEVICE
 from dixc.errors import UserError
+from dixc.inputs import require_regular
 
 # YAML 1.1 takes 1e-9 (no dot) for text; a user means a number
 SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -36,6 +41,11 @@ TYPE_MESSAGES = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
 }
+# patterns that are no names
+PATTERN_MESSAGES = {DEVICE: "must be auto, cpu, cuda or cuda:N, the GPU of number N from 0 to 99"}
+FREE = "hyperparameters"  # the key below which the config has no say
+# violations of an upper bound: a user who tries large values wants to know how large they may be
+TOO_LARGE = {"less_than", "less_than_equal"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,6 +69,7 @@ def load(path: str | os.PathLike[str]) -> Config:
     Raises:
         UserError: no such file, broken YAML (with its line), a wrong key or value (with its dotted path).
     """
+    require_regular(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -153,7 +164,7 @@ def _numbers(value: Any) -> Any:
 
 
 def _message(detail: ErrorDetails) -> str:
-    location, kind = detail["loc"], detail["type"]
+    location, kind = _place(detail["loc"]), detail["type"]
     path = dotted(location)
     if kind == "extra_forbidden":
         return f"{path}: unknown key{_suggestion(location)}"
@@ -162,8 +173,61 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "value_error":
         problem = str(detail["ctx"]["error"])
         return f"{path}: {problem}" if path else problem
-    problem = TYPE_MESSAGES.get(kind, "").strip() or detail["msg"].replace("Input should be", "must be")
-    return f"{path}: {problem}, not {_short(detail['input'])}"
+    if kind == "string_too_long":
+        return (
+            f"{path}: must have at most {detail['ctx']['max_length']} characters, not {len(detail['input'])}"
+        )
+    problem = TYPE_MESSAGES.get(kind, "") or detail["msg"].replace("Input should be", "must be")
+    if kind == "string_pattern_mismatch":
+        problem = PATTERN_MESSAGES.get(detail["ctx"]["pattern"], problem)
+    allowed = allowed_range(location) if kind in TOO_LARGE or _is_extreme(detail["input"]) else ""
+    return f"{path}: {problem}, not {short(detail['input'])}" + (f" (allowed: {allowed})" if allowed else "")
+
+
+def _is_extreme(value: Any) -> bool:
+    """Whether a value is a number that no key takes: not finite, or beyond all bounds."""
+    return isinstance(value, int | float) and not abs(value) <= LARGEST
+
+
+def allowed_range(location: tuple[int | str, ...]) -> str:
+    """The numbers that a key takes, in words such as "1 to 1000000000" or "above 0, below 1"; empty without bounds."""
+    if FREE in location:
+        return ""
+    name = max(place for place, part in enumerate(location) if isinstance(part, str))
+    bounds = _bounds(_section_at(location[:name]).model_fields[location[name]])
+    if bounds.keys() >= {"ge", "le"}:
+        return f"{_exact(bounds['ge'])} to {_exact(bounds['le'])}"
+    words = (("ge", "from"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+    return ", ".join(f"{word} {_exact(bounds[key])}" for key, word in words if key in bounds)
+
+
+def _exact(bound: float) -> str:
+    return str(int(bound) if bound == int(bound) else bound)
+
+
+def _bounds(declared: Any) -> dict[str, float]:
+    """Limits (ge, gt, le, lt) in a field's metadata, or in those of the types that it is made of."""
+    bounds: dict[str, float] = {}
+    if isinstance(declared, FieldInfo):
+        parts = [declared.annotation, *declared.metadata]
+    else:
+        parts = [*get_args(declared), *getattr(declared, "__metadata__", ())]
+    for part in parts:
+        if isinstance(
+            part, annotated_types.Ge | annotated_types.Gt | annotated_types.Le | annotated_types.Lt
+        ):
+            bounds |= {key: getattr(part, key) for key in ("ge", "gt", "le", "lt") if hasattr(part, key)}
+        elif not isinstance(part, type):
+            bounds |= _bounds(part)
+    return bounds
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The location without what pydantic adds to it: below a key of any content, the type after each part."""
+    if FREE not in location:
+        return location
+    below = location.index(FREE) + 1
+    return location[:below] + location[below::2]
 
 
 def dotted(location: tuple[int | str, ...]) -> str:
@@ -193,6 +257,10 @@ def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
     return section
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
+def short(value: Any) -> str:
+    """A value as Python writes it, cut off if that is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole numbers of more than some thousand digits
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."

@@ -62,6 +62,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         require_unique([model.key for model in self.models], "models")
+        # a baseline called like a trained functional would share its files
+        require_unique(self.functionals(), "models and evaluation.baselines")
         if not self.functionals():
             raise ValueError("nothing to evaluate: models and evaluation.baselines are both empty")
         for split, size in self.sizes().items():

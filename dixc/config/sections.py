@@ -20,7 +20,18 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from dixc.config.base import FunctionalName, GridLevel, Section, require_unique
+from dixc.config.base import (
+    MOST,
+    Charge,
+    Count,
+    FunctionalName,
+    GridLevel,
+    Rate,
+    Section,
+    Seed,
+    Threshold,
+    require_unique,
+)
 from dixc.elements import NUMBERS, symbol_of
 
 
@@ -28,8 +39,10 @@ class SizeSelection(Section):
     """Molecules drawn at random, by size."""
 
     count: int = Field(ge=1, description="number of molecules")
-    min_heavy: int = Field(default=1, ge=0, description="fewest heavy (non-hydrogen) atoms in a molecule")
-    max_heavy: int = Field(ge=0, description="most heavy (non-hydrogen) atoms in a molecule")
+    min_heavy: int = Field(
+        default=1, ge=0, le=MOST, description="fewest heavy (non-hydrogen) atoms in a molecule"
+    )
+    max_heavy: int = Field(ge=0, le=MOST, description="most heavy (non-hydrogen) atoms in a molecule")
 
     @model_validator(mode="after")
     def _ordered(self) -> SizeSelection:
@@ -46,10 +59,10 @@ class NamedOrSizeSelection(Section):
     )
     count: int | None = Field(default=None, ge=1, description="number of molecules; instead of `names`")
     min_heavy: int | None = Field(
-        default=None, ge=0, description="fewest heavy atoms in a molecule, with `count`"
+        default=None, ge=0, le=MOST, description="fewest heavy atoms in a molecule, with `count`"
     )
     max_heavy: int | None = Field(
-        default=None, ge=0, description="most heavy atoms in a molecule, with `count`"
+        default=None, ge=0, le=MOST, description="most heavy atoms in a molecule, with `count`"
     )
 
     @model_validator(mode="after")
@@ -85,7 +98,7 @@ class MoleculeFile(Section):
         description="xyz file, folder, CSV table or archive to choose from, or the word qm9pack (see Molecules above); "
         "paths from the working folder. Without options, the path may stand alone in the list",
     )
-    charge: int | None = Field(
+    charge: Charge | None = Field(
         default=None, description="total charge of all its molecules, e; overrules what the file says"
     )
     exclude: str | None = Field(
@@ -121,17 +134,17 @@ class Molecules(Section):
     elements: list[str] | None = Field(
         default=None, min_length=1, description="only molecules of these elements, such as [H, C, N, O]"
     )
-    charges: list[int] | None = Field(
+    charges: list[Charge] | None = Field(
         default=None, min_length=1, description="only molecules of these total charges, e, such as [0]"
     )
-    seed: int = Field(default=0, ge=0, description="seed of the random choice of molecules")
+    seed: Seed = Field(default=0, description="seed of the random choice of molecules")
     train: SizeSelection = Field(description="training molecules")
     validation: SizeSelection = Field(
         description="validation molecules (they pick the best weights), none of them in train"
     )
     test: NamedOrSizeSelection = Field(description="test molecules, none of them in train or validation")
     chunk_size: int = Field(
-        default=32, ge=1, description="molecules in a file, and so in a job of the workflow"
+        default=32, ge=1, le=10**6, description="molecules in a file, and so in a job of the workflow"
     )
 
     @model_validator(mode="after")
@@ -156,13 +169,11 @@ class Reference(Section):
     grid_level: GridLevel = Field(
         default=1, description="PySCF grid level of every SCF of the run, 0 (coarse) to 9"
     )
-    conv_tol: float = Field(
-        default=1e-10, gt=0, lt=1, description="change of the energy at convergence, hartree"
+    conv_tol: Threshold = Field(default=1e-10, description="change of the energy at convergence, hartree")
+    conv_tol_grad: Threshold = Field(
+        default=1e-6, description="norm of the orbital gradient at convergence, hartree"
     )
-    conv_tol_grad: float = Field(
-        default=1e-6, gt=0, lt=1, description="norm of the orbital gradient at convergence, hartree"
-    )
-    max_cycle: int = Field(default=100, ge=1, description="most SCF iterations")
+    max_cycle: Count = Field(default=100, description="most SCF iterations")
     max_failed_fraction: float = Field(
         default=0.2, ge=0, le=1, description="share of a file's molecules that may fail"
     )
@@ -174,20 +185,23 @@ class Derivatives(Section):
     max_dense_pairs: int = Field(
         default=2000,
         ge=0,
+        le=100_000,  # 40 GB a molecule
         description="most occupied-virtual pairs for whole A+B and A-B; products with probes above",
     )
-    n_probes: int = Field(default=16, ge=1, description="stored products of a molecule above max_dense_pairs")
-    n_states: int = Field(
+    n_probes: int = Field(
+        default=16, ge=1, le=100_000, description="stored products of a molecule above max_dense_pairs"
+    )
+    n_states: Count = Field(
         default=4,
-        ge=1,
         description="lowest singlets kept with their amplitudes (below max_dense_pairs, all energies)",
     )
     states_max_heavy: int | None = Field(
         default=None,
         ge=0,
+        le=MOST,
         description="most heavy atoms of a test molecule whose excitations are computed and compared; none: no limit",
     )
-    seed: int = Field(default=0, ge=0, description="seed of the stored probes")
+    seed: Seed = Field(default=0, description="seed of the stored probes")
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -208,11 +222,11 @@ class Model(Section):
         default=None,
         description="its name in files and tables, where the list has a `name` twice; by default `name`",
     )
-    prefit_steps: int | None = Field(
-        default=None, ge=1, description="`prefit.steps` of this model, if it needs more or fewer"
+    prefit_steps: Count | None = Field(
+        default=None, description="`prefit.steps` of this model, if it needs more or fewer"
     )
-    learning_rate: float | None = Field(
-        default=None, gt=0, description="`training.learning_rate` of this model, if it needs another"
+    learning_rate: Rate | None = Field(
+        default=None, description="`training.learning_rate` of this model, if it needs another"
     )
 
     @property
@@ -225,8 +239,10 @@ class Prefit(Section):
     """Start of every training: a fit to a classical functional, pointwise on the reference densities."""
 
     target: FunctionalName = Field(default="r2scan", description="classical functional to imitate")
-    steps: int = Field(default=400, ge=1, description="L-BFGS iterations")
-    points: int = Field(default=6000, ge=1, description="grid points of the fit, drawn by their electrons")
+    steps: Count = Field(default=400, description="L-BFGS iterations")
+    points: int = Field(
+        default=6000, ge=1, le=10**7, description="grid points of the fit, drawn by their electrons"
+    )
 
 
 class Report(Section):

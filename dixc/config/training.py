@@ -6,10 +6,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from dixc.config.base import GridLevel, Loss, Section, require_unique
+from dixc.config.base import (
+    Count,
+    GridLevel,
+    Loss,
+    NotNegative,
+    Positive,
+    Rate,
+    Section,
+    Seed,
+    Threshold,
+    require_unique,
+)
 
 ADAM_RATE = 2e-2
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")]
+DEVICE = r"^(auto|cpu|cuda(:[0-9]{1,2})?)$"
+Device = Annotated[str, Field(pattern=DEVICE)]
 
 
 class EnergyTerm(Section):
@@ -19,19 +31,16 @@ class EnergyTerm(Section):
         default="least_squares",
         description="with adam: least_squares, beside it (docs/training.md), or gradient, a term of its loss",
     )
-    memory: int = Field(
+    memory: Count = Field(
         default=64,
-        ge=1,
         description="with adam: molecules whose energies are fitted together, those met last",
     )
-    weight: float = Field(
+    weight: NotNegative = Field(
         default=2.0,
-        ge=0,
         description="weight in the validation score, and of the term in the loss, no unit; 0: no energies are trained",
     )
-    huber_mEh: float = Field(
+    huber_mEh: Positive = Field(
         default=3.0,
-        gt=0,
         description="error at which the pseudo-Huber loss turns linear, millihartree a molecule",
     )
 
@@ -39,22 +48,20 @@ class EnergyTerm(Section):
 class DensityTerm(Section):
     """Integrated squared density error per electron of the model's own SCF, by implicit differentiation."""
 
-    weight: float = Field(default=2e6, ge=0, description="weight of the density term, no unit")
-    scf_conv_tol_grad: float = Field(
+    weight: NotNegative = Field(default=2e6, description="weight of the density term, no unit")
+    scf_conv_tol_grad: Threshold = Field(
         default=1e-4,
-        gt=0,
-        lt=1,
         description="orbital gradient at which the model's SCF in training stops, hartree",
     )
-    cg_tol: float = Field(
-        default=1e-2, gt=0, lt=1, description="relative residual of the response equations, no unit"
+    cg_tol: Threshold = Field(
+        default=1e-2, description="relative residual of the response equations, no unit"
     )
 
 
 class GradientTerm(Section):
     """Orbital gradient of the model at the reference density."""
 
-    weight: float = Field(default=3.0, ge=0, description="weight of the gradient term, no unit")
+    weight: NotNegative = Field(default=3.0, description="weight of the gradient term, no unit")
     metric: Literal["inverse_hessian", "diagonal", "plain"] = Field(
         default="inverse_hessian",
         description="norm of the gradient: reference Hessian inverse, its diagonal inverse, or plain",
@@ -64,8 +71,8 @@ class GradientTerm(Section):
 class HessianTerm(Section):
     """Products of the model's orbital Hessian with fresh random probes, against the reference's."""
 
-    weight: float = Field(default=2e3, ge=0, description="weight of the Hessian term, no unit")
-    probes: int = Field(default=4, ge=1, description="random directions a step")
+    weight: NotNegative = Field(default=2e3, description="weight of the Hessian term, no unit")
+    probes: int = Field(default=4, ge=1, le=10_000, description="random directions a step")
     grid_level: GridLevel = Field(
         default=0, description="PySCF grid level of the Hessian products, 0 (coarse) to 9"
     )
@@ -77,12 +84,11 @@ class HessianTerm(Section):
 class ExcitationTerm(Section):
     """Lowest singlet excitations of the reference, from the model's Hessians at the reference density."""
 
-    weight: float = Field(
-        default=15.0, ge=0, description="weight of the excitation term, no unit; 0 leaves it out"
+    weight: NotNegative = Field(
+        default=15.0, description="weight of the excitation term, no unit; 0 leaves it out"
     )
-    huber_eV: float = Field(
+    huber_eV: Positive = Field(
         default=0.3,
-        gt=0,
         description="error at which the pseudo-Huber loss turns linear, electronvolt a state",
     )
 
@@ -91,10 +97,13 @@ class GaussNewtonStep(Section):
     """Steps of the optimizer `gauss_newton`."""
 
     directions: int = Field(
-        default=8, ge=1, description="rows of the Jacobian of density and gradient that a visit computes"
+        default=8,
+        ge=1,
+        le=10_000,
+        description="rows of the Jacobian of density and gradient that a visit computes",
     )
-    memory: int = Field(
-        default=64, ge=1, description="molecules whose residuals a step takes away together, those met last"
+    memory: Count = Field(
+        default=64, description="molecules whose residuals a step takes away together, those met last"
     )
 
 
@@ -104,9 +113,8 @@ class MetropolisRule(Section):
     enabled: bool = Field(
         default=False, description="undo steps that raise the loss far beyond its usual scatter"
     )
-    temperature: float = Field(
+    temperature: Positive = Field(
         default=1.0,
-        gt=0,
         description="increase that one in e such steps may make, in scatters of the logarithm of the loss",
     )
 
@@ -119,18 +127,19 @@ class Training(Section):
         min_length=1,
         description="base: energy + density; grad: base + gradient; hess: grad + Hessian",
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: list[Seed] = Field(
         default=[0],
         min_length=1,
         description="one training each: initial weights, order of molecules, probes",
     )
-    steps: int = Field(
-        default=120, ge=1, description="optimizer steps, `batch` molecules each; the same for every loss"
+    steps: Count = Field(
+        default=120, description="optimizer steps, `batch` molecules each; the same for every loss"
     )
-    batch: int = Field(default=1, ge=1, description="molecules in a step (adam averages their gradients)")
+    batch: Count = Field(default=1, description="molecules in a step (adam averages their gradients)")
     processes: int = Field(
         default=1,
         ge=1,
+        le=1024,
         description="processes that share the molecules of a step; `batch` is a multiple of it",
     )
     optimizer: Literal["gauss_newton", "adam"] = Field(
@@ -138,9 +147,8 @@ class Training(Section):
         description="gauss_newton: all residuals of the last visits at once (docs/training.md); adam: gradients",
     )
     gauss_newton: GaussNewtonStep = Field(default=GaussNewtonStep(), description="optimizer gauss_newton")
-    learning_rate: float = Field(
+    learning_rate: Rate = Field(
         default=0.2,
-        gt=0,
         description="about how far a weight may move in a step at the start, no unit (0.02 with adam)",
     )
     final_learning_rate_fraction: float = Field(
@@ -149,8 +157,8 @@ class Training(Section):
         le=1,
         description="step size at the end over that at the start (cosine annealing), no unit",
     )
-    gradient_clip: float = Field(
-        default=1.0, gt=0, description="with adam: largest norm of the parameter gradient, no unit"
+    gradient_clip: Positive = Field(
+        default=1.0, description="with adam: largest norm of the parameter gradient, no unit"
     )
     ema_decay: float = Field(
         default=0.8, ge=0, lt=1, description="decay of the weight average per step, no unit"
@@ -166,10 +174,10 @@ class Training(Section):
         default="cpu",
         description="where the work on grids runs: cpu, cuda (or cuda:1, ...), or auto: CUDA if it is there",
     )
-    checkpoint_every: int = Field(default=50, ge=1, description="steps from one checkpoint to the next")
-    validate_every: int = Field(default=20, ge=1, description="steps from one validation to the next")
-    cache_gb: float = Field(
-        default=5.0, ge=0, description="memory for orbitals on grids, kept between steps, GB a job"
+    checkpoint_every: Count = Field(default=50, description="steps from one checkpoint to the next")
+    validate_every: Count = Field(default=20, description="steps from one validation to the next")
+    cache_gb: NotNegative = Field(
+        default=5.0, description="memory for orbitals on grids, kept between steps, GB a job"
     )
     energy: EnergyTerm = Field(default=EnergyTerm(), description="energy term")
     density: DensityTerm = Field(default=DensityTerm(), description="density term")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dixc.config import SPLITS
+from dixc.config.functionals import check_functionals
 from dixc.molecules import expected_sizes
 from dixc.resources import (
     MATRIX_POWER,
@@ -66,7 +67,11 @@ def run(config: Config, node_cores: int, as_json: bool = False, root: Path = Pat
         node_cores: cores of a node, for node-hours.
         as_json: one JSON object instead of a table.
         root: folder of all runs.
+
+    Raises:
+        UserError: molecules or a functional of the config cannot be had.
     """
+    check_functionals(config)
     with redirect_stdout(sys.stderr):  # what reading molecules has to say
         sizes, drawn = chunk_sizes(config, root)
     found = plan(config, sizes)

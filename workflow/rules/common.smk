@@ -18,8 +18,20 @@ from dixc.report.terminal import summary_text
 from dixc.resources import LARGEST_UNKNOWN, estimate, memory, sizes
 from dixc.workflow import METHODS, ranges, start, upgrade_notice
 
+# whether this process decides what runs, in the environment that the steps use too
+DECIDES = workflow.is_main_process and not workflow.deployment_settings.deployment_method
+
 try:
     CONFIG = validate(config, source=" + ".join(map(str, workflow.configfiles)) or "config")
+    if DECIDES:
+        from dixc.config.functionals import check_functionals
+
+        check_functionals(CONFIG)
+        for file in source_files(CONFIG.molecules.files):
+            if {"{", "}"} & set(file):
+                raise UserError(
+                    f"{file}: braces stand for wildcards in Snakemake; rename the file or its folder"
+                )
     # an error in a function of a rule would drown in Snakemake's own words
     PACKAGES = source_versions(CONFIG.molecules.files)
 except UserError as error:
@@ -207,6 +219,11 @@ wildcard_constraints:
 onstart:
     # not while parsing: a dry run, or a second call refused by the lock, must not change a running run's settings
     try:
+        if DECIDES and workflow.local_exec and CONFIG.models:
+            from dixc.training.device import chosen_device
+
+            # on a cluster the GPUs are elsewhere
+            chosen_device(CONFIG.training.device)
         start(CONFIG)
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -21,4 +21,6 @@ rule molecules:
         settings=settings("molecules"),
         packages=PACKAGES,
     shell:
-        "dixc molecules --config {params.config} --out {params.folder} --threads {threads} &> {log}"
+        # what there is to say of the molecules concerns the whole run: not in the log alone
+        "trap \"grep '^dixc: ' {log} >&2 || true\" EXIT;"
+        " dixc molecules --config {params.config} --out {params.folder} --threads {threads} &> {log}"
