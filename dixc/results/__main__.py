@@ -5,14 +5,35 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+import typer
 
 from dixc.errors import UserError
+from dixc.launch import errors_as_lines
 from dixc.results import collect, page
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the two steps; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dixc.results", description=__doc__)
+    try:
+        with errors_as_lines():
+            chosen = vars(_parser().parse_args(arguments))
+            chosen.pop("function")(**chosen)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are errors like others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m dixc.results", description=__doc__)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("collect", help="keep what the page needs of a run")
     one.add_argument("source", type=Path, help="folder of the run, or its folder `partial`")
@@ -25,13 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     two.add_argument("source", type=Path, help="folder with a folder of CSV files for each run")
     two.add_argument("out", type=Path, help="Markdown file")
     two.set_defaults(function=page.run)
-    chosen = vars(parser.parse_args(arguments))
-    try:
-        chosen.pop("function")(**chosen)
-    except UserError as error:
-        print(f"dixc: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

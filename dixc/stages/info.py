@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dixc import provenance
+from dixc.display import one_line
 from dixc.errors import UserError
 from dixc.inputs import opened
 from dixc.store import read_info, sidecar
@@ -181,12 +182,14 @@ def _lines(mapping: Mapping[str, Any], depth: int) -> list[str]:
             value = f"{len(value)} (listed by --json)"
         if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             for item in value:
-                lines += [f"{margin}{key}", *_lines(item, depth + 1)]
+                lines += [f"{margin}{one_line(key)}", *_lines(item, depth + 1)]
         elif isinstance(value, Mapping) and value:
-            lines += [f"{margin}{key}", *_lines(value, depth + 1)]
+            lines += [f"{margin}{one_line(key)}", *_lines(value, depth + 1)]
         else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
+            # text of others must not add lines
+            shown = one_line(", ".join(map(str, value)) if isinstance(value, list | dict) else value)
             lines.append(
-                f"{margin}{key + ' ':<{max(1, 22 - len(margin))}}{'-' if shown in (None, '') else shown}"
+                f"{margin}{one_line(key) + ' ':<{max(1, 22 - len(margin))}}"
+                + ("-" if value is None or shown == "" else shown)
             )
     return lines
