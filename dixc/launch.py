@@ -77,8 +77,9 @@ def errors_as_lines() -> Iterator[None]:
 
 def usage_message(error: Any) -> str:
     """The parser's complaint, with the command that has the right usage in its help."""
-    command = error.ctx.command_path if error.ctx is not None else "dixc"
-    return f"{one_line(error.format_message()).rstrip('.')} (see {command} --help)"
+    # the first word is the program, whatever it was started as
+    commands = error.ctx.command_path.split()[1:] if error.ctx is not None else []
+    return f"{one_line(error.format_message()).rstrip('.')} (see {' '.join(['dixc', *commands])} --help)"
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from dixc.cli import app
 from dixc.errors import DixcWarning
 from dixc.molecules import Molecule
-from dixc.molecules.checks import BOHR, looks_like_bohr
+from dixc.molecules.checks import BOHR, looks_like_bohr, too_close
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "errors.md"
@@ -49,9 +49,8 @@ class Case(NamedTuple):
 
 
 WATER = "O 0 0 0.1178\nH 0 0.7555 -0.4712\nH 0 -0.7555 -0.4712\n"
-MOLECULES = (
-    f"3\nname=water\n{WATER}2\nname=fluoride\nF 0 0 0\nH 0 0 0.92\n2\nname=hydrogen\nH 0 0 0\nH 0 0 0.74\n"
-)
+HYDROGEN = "2\nname=hydrogen\nH 0 0 0\nH 0 0 0.74\n"
+MOLECULES = f"3\nname=water\n{WATER}2\nname=fluoride\nF 0 0 0\nH 0 0 0.92\n{HYDROGEN}"
 CONFIG = """\
 run: small
 molecules:
@@ -64,6 +63,9 @@ reference: {basis: sto-3g, grid_level: 0}
 TEXTS = {
     "three.xyz": MOLECULES,
     "good.yaml": CONFIG,
+    # all molecules of the same element
+    "same.yaml": CONFIG.replace("three.xyz", "same.xyz").replace("fluoride", "h2").replace("heavy: 1", "heavy: 0"),
+    "same.xyz": "".join(f"2\nname=h{i}\nH 0 0 0\nH 0 0 {0.7 + i / 20}\n" for i in range(3)),
     # molecules
     "element.xyz": "2\nname=odd\nXq 0 0 0\nH 0 0 1\n",
     "methyl.xyz": "4\nname=methyl\nC 0 0 0\nH 1 0 0\nH -.5 .8 0\nH -.5 -.8 0\n",
@@ -80,6 +82,11 @@ TEXTS = {
     "charge.xyz": "1\nname=ion charge=half\nLi 0 0 0\n",
     "iodine.xyz": "2\nname=iodine\nI 0 0 0\nI 0 0 2.67\n",
     "hbohr.xyz": "2\nname=hydrogen\nH 0 0 0\nH 0 0 1.4\n",
+    "close.xyz": "2\nname=oh charge=-1\nO 0 0 0\nH 0 0 0.6\n",
+    "label.xyz": "2\nname=co\nC1 0 0 0\nO1 0 0 1.13\n",
+    "some.xyz": f"{HYDROGEN}4\nname=methyl\nC 0 0 0\nH 1 0 0\nH -.5 .8 0\nH -.5 -.8 0\n",
+    "electrons.xyz": "1\nname=ion charge=-3\nH 0 0 0\n",
+    "other.jsonl": '{"name": "something else"}\n',
     "bohr.xyz": "3\nname=water\nO 0 0 0.2226\nH 0 1.4277 -0.8904\nH 0 -1.4277 -0.8904\n",
     # configs
     "misspelt.yaml": CONFIG + "traning: {}\n",
@@ -91,7 +98,7 @@ TEXTS = {
     "outside.yaml": CONFIG.replace("run: small", "run: ../../x"),
     "model.yaml": CONFIG + "models: [{name: ../x}]\n",
     "self.yaml": "a: &a [*a]\n",
-    "unknown.yaml": CONFIG.replace("[fluoride]", "[flouride]"),
+    "unsame.yaml": CONFIG.replace("[fluoride]", "[flouride]"),
     "many.yaml": CONFIG.replace("count: 1, min_heavy: 1", "count: 5, min_heavy: 1"),
     "nofile.yaml": CONFIG.replace("three.xyz", "four.xyz"),
     "basis.yaml": CONFIG.replace("sto-3g", "sto-4711g"),
@@ -132,6 +139,15 @@ def _reference(path: Path) -> None:
     from fuzz import make_chunk
 
     make_chunk(path)
+
+
+def _linked(path: Path) -> None:
+    import h5py
+
+    from dixc.store.files import write_chunk
+
+    link = h5py.ExternalLink("other.h5", "molecule")
+    write_chunk(path, "reference", {}, lambda file: file.__setitem__("water", link))
 
 
 def _derivatives(path: Path) -> None:
@@ -189,7 +205,8 @@ BINARIES: dict[str, Callable[[Path], None]] = {
     "newer.pt": _model_with(version=2, dixc="9.9"), "incomplete.pt": _model_with(metadata=None),
     "other.pt": _model_with(format="other"), "size.pt": _model_with(hyperparameters={"n_hidden": 9, "n_layers": 1}),
     "cut.pt": _model_cut, "flipped.pt": _model_flipped, "code.pt": _model_with_code,
-    "folder": lambda path: path.mkdir(),
+    "folder": lambda path: path.mkdir(), "pipe": os.mkfifo, "linked.h5": _linked,
+    "utf16.xyz": lambda path: path.write_bytes("1\nname=neon\nNe 0 0 0\n".encode("utf-16")) and None,
 }  # fmt: skip
 
 TABLES: dict[str, list[Case]] = {
@@ -248,6 +265,44 @@ TABLES: dict[str, list[Case]] = {
             "a folder",
             "dixc scf folder --xc pbe --basis sto-3g --grid-level 0",
             "folder: cannot read: Is a directory",
+        ),
+        Case(
+            "a pipe",
+            "dixc scf pipe --xc pbe --basis sto-3g --grid-level 0",
+            "pipe: cannot read: it is a pipe, not a file",
+        ),
+        Case(
+            "a device",
+            "dixc scf /dev/zero --xc pbe --basis sto-3g --grid-level 0",
+            "/dev/zero: cannot read: it is a device, not a file",
+        ),
+        Case(
+            "text in UTF-16",
+            "dixc scf utf16.xyz --xc pbe --basis sto-3g --grid-level 0",
+            "utf16.xyz: text in UTF-16: save it as UTF-8",
+        ),
+        Case(
+            "label of an atom",
+            "dixc scf label.xyz --xc pbe --basis sto-3g --grid-level 0",
+            "label.xyz: frame 1 (line 3, co): unknown element 'C1' (a label? the element alone belongs there: C)",
+        ),
+        Case(
+            "more electrons than orbitals",
+            "dixc scf electrons.xyz --xc pbe --basis sto-3g --grid-level 0",
+            "electrons.xyz, ion: 4 electrons need 2 orbitals, sto-3g has 1",
+        ),
+        Case(
+            "one molecule of several that fails",
+            "dixc scf some.xyz --xc pbe --basis sto-3g --grid-level 0",
+            "some.xyz: 1 of 2 molecules failed: methyl (the first: frame 2 (line 5, methyl): 9 electrons, an odd "
+            "number: only closed shells are supported)",
+        ),
+        Case(
+            "atoms closer than any bond",
+            "dixc scf close.xyz --xc pbe --basis sto-3g --grid-level 0",
+            "close.xyz: the molecule (first oh: O1 and H2 0.60 angstrom apart): closer than any bond, check the "
+            "geometry",
+            warning=True,
         ),
         Case(
             "coordinate that is no number",
@@ -357,7 +412,7 @@ TABLES: dict[str, list[Case]] = {
         ),
         Case(
             "unknown name of a molecule",
-            "dixc molecules --config unknown.yaml --out out",
+            "dixc molecules --config unsame.yaml --out out",
             "molecules.test.names: no flouride in three.xyz (did you mean fluoride?)",
         ),
         Case(
@@ -395,6 +450,11 @@ TABLES: dict[str, list[Case]] = {
             "--loss hessian: no such loss; there are base, grad, hess",
         ),
         Case(
+            "unknown option",
+            "dixc scf three.xyz --xc pbe --nonsense",
+            "No such option: --nonsense (see dixc scf --help)",
+        ),
+        Case(
             "wrong number of threads",
             "DIXC_THREADS=many dixc info three.xyz",
             "environment variable DIXC_THREADS=many: must be a whole number above zero",
@@ -421,6 +481,11 @@ TABLES: dict[str, list[Case]] = {
             "no HDF5",
             "dixc evaluate pbe --reference words.h5 --config good.yaml --out out",
             "words.h5: not a chunk file of dixc",
+        ),
+        Case(
+            "with a link to another file",
+            "dixc evaluate pbe --reference linked.h5 --config good.yaml --out out",
+            "linked.h5: not as dixc writes it (water is a link to another place)",
         ),
         Case(
             "from a newer dixc",
@@ -536,7 +601,7 @@ TABLES: dict[str, list[Case]] = {
     "Places to write to": [
         Case(
             "a part of the path is a file",
-            "dixc molecules --config good.yaml --out file/molecules",
+            "dixc molecules --config same.yaml --out file/molecules",
             "file/molecules/train-000.xyz: cannot write: a part of its path is a file, not a folder",
         ),
         Case(
@@ -560,8 +625,19 @@ TABLES: dict[str, list[Case]] = {
             "folder: cannot write: it is a folder",
         ),
         Case(
+            "results of something else",
+            "dixc scf three.xyz --xc pbe --basis sto-3g --grid-level 0 --out other.jsonl",
+            "other.jsonl: holds something else than results of these molecules with these settings and this dixc; "
+            "remove it, or name another file",
+        ),
+        Case(
+            "a device where the file should be",
+            "dixc scf three.xyz --xc pbe --basis sto-3g --grid-level 0 --out /dev/null",
+            "/dev/null: cannot write: it is a device",
+        ),
+        Case(
             "no permission",
-            "dixc molecules --config good.yaml --out folder/out",
+            "dixc molecules --config same.yaml --out folder/out",
             "folder/out/train-000.xyz: cannot write: Permission denied",
             how="nobody",
         ),
@@ -701,7 +777,37 @@ def test_water_in_bohr_is_warned_of_and_shipped_molecules_are_not(workspace, rec
     for path in shipped:
         molecules = read_xyz(path, closed_shells_only=False)
         assert all(looks_like_bohr(in_bohr(molecule)) for molecule in molecules if len(molecule.symbols) > 1)
+    assert not any(too_close(m) for path in shipped for m in read_xyz(path, closed_shells_only=False))
     assert not recwarn.list, "a false alarm"
+
+
+# shortest known bonds (angstrom), and what is shorter
+@pytest.mark.parametrize(
+    ("symbols", "distance"),
+    [("HH", 0.74), ("HeH", 0.77), ("HF", 0.92), ("OH", 0.95), ("NN", 1.10), ("NO", 1.06), ("CO", 1.13), ("CC", 1.20),
+     ("OO", 1.12), ("CrCr", 1.68), ("LiH", 1.60), ("PN", 1.49), ("SiO", 1.51), ("BH", 1.19), ("MoMo", 1.93),
+     ("UO", 1.70)],
+)  # fmt: skip
+def test_real_bonds_are_not_warned_of_and_shorter_ones_are(symbols, distance):
+    atoms = tuple(re.findall("[A-Z][a-z]?", symbols))
+    assert too_close(Molecule("m", atoms, [[0, 0, 0], [0, 0, distance]])) is None
+    for short in (0.41, 0.6):
+        assert f"{atoms[0]}1 and {atoms[1]}2 {short:.2f} angstrom" in too_close(
+            Molecule("m", atoms, [[0, 0, 0], [0, 0, short]])
+        )
+
+
+def test_short_bonds_are_one_warning_a_file(tmp_path):
+    from dixc.molecules import read_xyz
+
+    path = tmp_path / "a.xyz"
+    path.write_text("".join(f"2\nname=m{i}\nC 0 0 0\nO 0 0 {d}\n" for i, d in enumerate((1.13, 0.9, 0.6))))
+    with pytest.warns(DixcWarning) as caught:
+        read_xyz(path)
+    (warning,) = caught
+    assert str(warning.message).endswith(
+        "a.xyz: 2 of 3 molecules (first m1: C1 and O2 0.90 angstrom apart): closer than any bond, check the geometry"
+    )
 
 
 def in_bohr(molecule):

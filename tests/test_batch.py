@@ -30,7 +30,6 @@ BAD = {
     "atoms on top of each other": ("2\nname=x\nH 0 0 0\nH 0 0 .1\n", "H2", "0.100 angstrom apart"),
     "coordinate that is not finite": ("2\nname=x\nH 0 0 0\nH 0 0 inf\n", "H2", "not finite"),
     "unknown element": ("1\nname=x\nQq 0 0 0\n", None, "unknown element 'Qq'"),
-    "name twice": (HELIUM + HELIUM.replace("He ", "Ne "), "Ne", "a molecule of this name is at line"),
     "bad name": ("1\nname=a/b\nHe 0 0 0\n", "He", "letters, digits"),
     "no electrons": ("1\nname=proton charge=1\nH 0 0 0\n", "H+", "0 electrons"),
     "electrons": ("1\nname=x charge=-3\nH 0 0 0\n", "H-3", "4 electrons need 2 orbitals, sto-3g has 1"),
@@ -125,6 +124,21 @@ def test_a_file_without_a_molecule_that_can_be_computed_is_refused_before_anythi
         "dixc: error: in.xyz: frame 1 (line 1, methyl): 9 electrons, an odd number: only closed shells are supported\n"
     )
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (
+            HELIUM.replace("He ", "Ne "),
+            "frame 2 (line 4, helium): a molecule of this name is at line 1 already",
+        ),
+        (HELIUM.replace("name=helium", "neon"), "frame 2 (line 5): no name=... in the comment line"),
+        (METHYL[:20], "frame 2 (line 4, methyl): truncated: 1 of 4 atoms are there"),
+    ],
+)
+def test_what_makes_the_rest_of_a_file_doubtful_is_found_before_anything_is_computed(run, second, reason):
+    assert run(HELIUM + second, "--xc", "lda") == (2, f"dixc: error: in.xyz: {reason}\n", [])
 
 
 def test_without_virtual_orbitals_there_are_no_excitations_and_that_is_said(run, tmp_path):

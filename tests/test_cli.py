@@ -97,6 +97,52 @@ def test_usage_errors_exit_with_2(arguments):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nonsense"], ["No such option", "--nonsense", "dixc --help"]),
+        (["scf", "a.xyz", "--nonsense"], ["No such option", "--nonsense", "dixc scf --help"]),
+        (["evalute"], ["No such command", "evaluate", "dixc --help"]),
+        (["scf"], ["Missing argument", "dixc scf --help"]),
+        (["reference", "a.xyz", "--out", "o"], ["Missing option", "--config", "dixc reference --help"]),
+        (["scf", "a.xyz", "b.xyz"], ["unexpected", "b.xyz"]),
+        (["scf", "a.xyz", "--grid-level", "fine"], ["--grid-level"]),
+        (["scf", "a.xyz", "--grid-level", "99"], ["--grid-level"]),
+        (["scf", "a.xyz", "--tddft", "-1"], ["--tddft"]),
+        (["scf", "a.xyz", "--charge", "1.5"], ["--charge"]),
+        (["scf", "a.xyz", "--threads", "0"], ["--threads"]),
+        (["scf", "a.xyz", "--out"], ["--out"]),
+        (["scf", "a.xyz", "--json=yes"], ["--json"]),
+        (["bad\ncommand\x1b[2J"], ["No such command"]),
+    ],
+)
+def test_usage_errors_are_one_line_like_others(arguments, words):
+    done = runner.invoke(app, arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("dixc: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Usage:" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_no_arguments_at_all_show_the_help():
+    done = runner.invoke(app, [])
+    assert done.exit_code == 2
+    assert "Usage: " in done.stderr
+    assert "Commands:" in done.stderr
+
+
+def test_usage_errors_of_the_results_page_are_one_line(capsys):
+    from dixc.results.__main__ import main
+
+    for arguments in ([], ["collect"], ["bogus"], ["page", "/nope", "x.md"]):
+        assert main(arguments) == 2
+        shown = capsys.readouterr()
+        assert shown.err.startswith("dixc: error: ")
+        assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("error", "line"),
     [
         (UserError("a.xyz: no molecules"), "dixc: error: a.xyz: no molecules"),

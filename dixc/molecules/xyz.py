@@ -69,23 +69,23 @@ def each_molecule(
 
     Raises:
         UserError: what makes all of the file unreadable: it is missing, empty or truncated, has a line where
-            the number of atoms should be, or lacks names.
+            the number of atoms should be, lacks names, or gives one twice.
     """
     first: dict[str, int] = {}
     doubts, count = Doubts(path), 0
     for frame in named(frames(path), path):
-        count += 1
+        count, name = count + 1, frame.entries["name"]
+        if name in first:
+            raise frame.error(f"a molecule of this name is at line {first[name]} already")
+        first[name] = frame.line
         try:
             molecule = molecule_of(frame, charge)
             reason = open_shell_reason(molecule) if closed_shells_only else None
             if reason:
                 raise frame.error(reason)
-            if molecule.name in first:
-                raise frame.error(f"a molecule of this name is at line {first[molecule.name]} already")
         except UserError as error:
             yield frame, error
         else:
-            first[molecule.name] = frame.line
             doubts.see(molecule)
             yield frame, molecule
     doubts.warn(count)
