@@ -42,7 +42,10 @@ FunctionalArgument = Annotated[
 ]
 ModelName = Annotated[str, typer.Option("--model", help="Name of a model of the config.")]
 Seed = Annotated[
-    int, typer.Option("--seed", min=0, help="Seed of the initial weights and of all random choices.")
+    int,
+    typer.Option(
+        "--seed", min=0, max=2**63 - 1, help="Seed of the initial weights and of all random choices."
+    ),
 ]
 
 

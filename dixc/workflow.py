@@ -32,8 +32,8 @@ METHODS = {
     "evaluate": 3,
     "warmstart": 1,
     "tddft": 2,
-    "tables": 1,
-    "report": 2,
+    "tables": 2,
+    "report": 3,
 }
 
 

@@ -155,7 +155,10 @@ def test_run_merges_chunks(tmp_path):
     summary = pd.read_csv(tmp_path / "tables" / "summary.csv")
     assert list(summary) == COLUMNS["summary"]
     fit = value_of(summary, "e_tot_mae_fit_mEh", split="test")
-    assert (fit["n"], fit["n_failed"]) == (1, 1)  # the NaN of the unknown element is counted
+    # the molecule with the unknown element has no fitted energy, which is no failure, and is said in a row of its own
+    assert (fit["n"], fit["n_failed"]) == (1, 0)
+    unseen = value_of(summary, "unseen_element_molecules", split="test")
+    assert (unseen["value"], unseen["n"], unseen["n_failed"]) == (1, 2, 0)
 
 
 def test_order_does_not_depend_on_parts(tmp_path):

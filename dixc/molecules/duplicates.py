@@ -27,21 +27,34 @@ class Geometries:
 
     def add(self, molecule: Molecule) -> str | None:
         """Remembers a molecule, or names the one that was there before and is the same."""
-        formula, coords = molecule.formula, molecule.coords_angstrom
-        numbers = np.array(molecule.atomic_numbers, dtype=np.int16)
-        bucket = math.floor(_rms_distance(coords) / SAME_DISTANCE)
+        same = self.find(molecule)
+        if same is None:
+            seen = molecule.name, _numbers(molecule), molecule.coords_angstrom
+            self._seen[molecule.formula, _bucket(molecule)].append(seen)
+        return same
+
+    def find(self, molecule: Molecule) -> str | None:
+        """The name of the molecule that was added and is the same; None if none is."""
+        formula, bucket = molecule.formula, _bucket(molecule)
         near = [
             other
             for near in (bucket - 1, bucket, bucket + 1)
             if (formula, near) in self._seen
             for other in self._seen[formula, near]
         ]
-        shape = _shape(numbers, coords) if near else None
+        shape = _shape(_numbers(molecule), molecule.coords_angstrom) if near else None
         for name, *other in near:
             if np.all(np.abs(shape - _shape(*other)) < SAME_DISTANCE):
                 return name
-        self._seen[formula, bucket].append((molecule.name, numbers, coords))
         return None
+
+
+def _numbers(molecule: Molecule) -> NDArray:
+    return np.array(molecule.atomic_numbers, dtype=np.int16)
+
+
+def _bucket(molecule: Molecule) -> int:
+    return math.floor(_rms_distance(molecule.coords_angstrom) / SAME_DISTANCE)
 
 
 def _rms_distance(coords: NDArray) -> float:

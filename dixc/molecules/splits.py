@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dixc.errors import DixcWarning
 from dixc.molecules.entry import Entry
 from dixc.molecules.molecule import Molecule
 from dixc.molecules.pool import Pool
@@ -17,6 +19,7 @@ from dixc.molecules.xyz import write_xyz
 if TYPE_CHECKING:
     from dixc.config import Config
 
+SHOWN = 10  # molecules that a warning names
 COLUMNS = ("name", "split", "formula", "n_heavy", "n_electrons", "smiles", "source", "chunk")
 
 
@@ -65,7 +68,10 @@ def prepare(config: Config, out: Path) -> None:
 
 
 def choose(pool: Pool) -> dict[str, list[Entry]]:
-    """Molecules of each split in the order of their draw: test first, then validation, then train."""
+    """Molecules of each split in the order of their draw: test first, then validation, then train.
+
+    Warns of molecules with elements that those of train do not have.
+    """
     settings, chosen = pool.settings, {}
     test = settings.test
     if test.names is not None:
@@ -75,7 +81,24 @@ def choose(pool: Pool) -> dict[str, list[Entry]]:
     for split in ("validation", "train"):
         wanted = getattr(settings, split)
         chosen[split] = pool.take_random(split, wanted.count, wanted.min_heavy, wanted.max_heavy)
+    for split in ("validation", "test"):
+        _warn_of_elements(split, chosen[split], chosen["train"])
     return chosen
+
+
+def _warn_of_elements(split: str, entries: list[Entry], train: list[Entry]) -> None:
+    """Warns of molecules with an element that training does not have: what is learned says nothing of it."""
+    known = frozenset().union(*(entry.composition.elements for entry in train))
+    unseen = {entry.name: sorted(entry.composition.elements - known) for entry in entries}
+    words = [f"{name} ({', '.join(elements)})" for name, elements in unseen.items() if elements]
+    if words:
+        shown = ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
+        warnings.warn(
+            f"molecules.{split}: {len(words)} of {len(entries)} molecules have an element that no training molecule "
+            f"has: {shown}; trained functionals extrapolate there, and the fit of energies by element leaves them out",
+            DixcWarning,
+            stacklevel=2,
+        )
 
 
 def divide(entries: list[Entry], size: int) -> list[list[Entry]]:

@@ -7,6 +7,10 @@ its value is finite; all others are kept and counted. `summarise` makes the rows
     spread    sample standard deviation of the seeds' means (NaN for one seed)
     n         used samples a seed (the smallest number, should seeds differ)
     n_failed  molecules with a sample that could not be used, counted over all seeds
+
+A molecule with an element that no training molecule has is no sample of the energies fitted by element: it has not
+failed. The row `unseen_element_molecules` counts such molecules, where there are any (value: their number, n: that of
+all molecules).
 """
 
 from __future__ import annotations
@@ -15,10 +19,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 KEYS = ["model", "loss", "seed", "split", "molecule"]
 LOSSES = ("none", "base", "grad", "hess")
 SPLITS = ("train", "validation", "test")
+FITTED = "e_tot_error_fit_mEh"
+UNSEEN = "unseen_element_molecules"
 SUMMARY_COLUMNS = ["model", "loss", "split", "metric", "value", "spread", "n", "n_failed"]
 
 
@@ -78,7 +85,7 @@ def _savings(prefix: str, guess: str, words: str) -> list[Metric]:
 METRICS: tuple[Metric, ...] = (
     Metric("e_tot_mae_mEh", "scf", "e_tot_error_mEh", "Total energy MAE", "mEh",
            "Mean absolute difference of the functional's SCF energy to the reference's.", absolute=True),
-    Metric("e_tot_mae_fit_mEh", "scf", "e_tot_error_fit_mEh", "Total energy MAE (fitted)", "mEh",
+    Metric("e_tot_mae_fit_mEh", "scf", FITTED, "Total energy MAE (fitted)", "mEh",
            "The same after subtracting per-element energies fitted on the converged training molecules.",
            absolute=True),
     Metric("e_rho_mEh", "scf", "e_rho_mEh", "E_rho", "mEh",
@@ -119,6 +126,8 @@ def samples(metric: Metric, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     chosen = np.ones(len(table), dtype=bool)
     for column, wanted in metric.rows.items():
         chosen &= (table[column] == wanted).to_numpy(dtype=bool)
+    if metric.column == FITTED:
+        chosen &= ~has_unseen_element(table)
     rows = table[chosen]
     value = floats(rows[metric.column])
     if metric.against_minao:
@@ -130,6 +139,17 @@ def samples(metric: Metric, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     result["value"] = value
     result["used"] = rows["converged"].to_numpy(dtype=bool) & np.isfinite(value)
     return result.reset_index(drop=True)
+
+
+def has_unseen_element(scf: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether a row's molecule has an element that no converged training molecule has; (n_rows,).
+
+    Told by the fit: it has a value for others of the same functional and seed, and none for this one, which converged.
+    """
+    fitted = pd.Series(np.isfinite(floats(scf[FITTED])), index=scf.index)
+    others = fitted.groupby([scf["model"], scf["loss"], scf["seed"]]).transform("any")
+    solved = scf["converged"].to_numpy(dtype=bool) & np.isfinite(floats(scf["e_tot_error_mEh"]))
+    return solved & others.to_numpy(dtype=bool) & ~fitted.to_numpy(dtype=bool)
 
 
 def _minao(metric: Metric, table: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
@@ -166,10 +186,24 @@ def summarise_samples(metric: str, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(summary, columns=SUMMARY_COLUMNS)
 
 
+def _count_unseen(scf: pd.DataFrame) -> pd.DataFrame:
+    """Summary rows `UNSEEN`, one for each (model, loss, split) that has such molecules."""
+    rows = []
+    marked = scf.assign(unseen=has_unseen_element(scf))
+    for (model, loss, split), group in marked.groupby(["model", "loss", "split"], sort=False):
+        counts = group.groupby("seed")["unseen"].agg(["sum", "size"])
+        if counts["sum"].any():
+            rows.append({
+                "model": model, "loss": loss, "split": split, "metric": UNSEEN, "value": counts["sum"].mean(),
+                "spread": counts["sum"].std(ddof=1), "n": int(counts["size"].min()), "n_failed": 0,
+            })  # fmt: skip
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
 def summarise(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """All rows of summary.csv, sorted by functional, split and metric."""
     parts = [summarise_samples(metric.name, samples(metric, tables)) for metric in METRICS]
-    filled = [part for part in parts if len(part)]
+    filled = [part for part in (*parts, _count_unseen(tables["scf"])) if len(part)]
     if not filled:
         return pd.DataFrame(columns=SUMMARY_COLUMNS)
     return sort_rows(pd.concat(filled, ignore_index=True))

@@ -6,6 +6,7 @@ import csv
 import math
 from pathlib import Path
 
+UNSEEN = "unseen_element_molecules"  # as dixc.report.metrics, which imports pandas
 # metric of summary.csv -> heading and decimals
 COLUMNS = {
     "e_rho_mEh": ("E_rho/mEh", 2),
@@ -24,7 +25,7 @@ def summary_text(summary: Path, report: Path | None = None) -> str:
         summary: the run's tables/summary.csv.
         report: the page, to be named at the end.
     """
-    values, failed, minao = _read(Path(summary))
+    values, failed, minao, unseen = _read(Path(summary))
     if not values:
         return ""
     shown = [metric for metric in COLUMNS if any(metric in row for row in values.values())]
@@ -41,23 +42,32 @@ def summary_text(summary: Path, report: Path | None = None) -> str:
         usual = f", {minao:.1f} from the default guess" if math.isfinite(minao) else ""
         lines.append(f"builds: Fock builds of the reference functional from the functional's density{usual}")
     lines.append("failed: molecules with a calculation that did not converge, all splits and seeds")
+    if unseen:
+        lines.append(
+            f"{unseen} of the test molecules: an element that no training molecule has; not in the fitted energies"
+        )
     if report is not None:
         lines.append(f"report: {report}")
     return "\n".join(lines)
 
 
-def _read(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, int], float]:
-    """Test values by functional and metric, largest number of failed molecules, and builds of the default guess."""
+def _read(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, int], float, int]:
+    """Test values by functional and metric, largest number of failed molecules, builds of the default guess, and the
+    number of test molecules with an element that no training molecule has.
+    """
     values: dict[str, dict[str, float]] = {}
     failed: dict[str, int] = {}
     counts: dict[tuple[str, str], int] = {}
-    minao = math.nan
+    minao, unseen = math.nan, 0
     try:
         with open(path, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 metric, value = row["metric"], float(row["value"] or "nan")
                 if "_minao" in metric:
                     minao = value if metric == "warmstart_fock_builds_minao" else minao
+                    continue
+                if metric == UNSEEN:
+                    unseen = max(unseen, round(value)) if row["split"] == "test" else unseen
                     continue
                 name = row["model"] if row["loss"] == "none" else f"{row['model']} {row['loss']}"
                 # a molecule that fails in its SCF fails in what follows too: the worst metric of a split counts;
@@ -67,10 +77,10 @@ def _read(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, int], floa
                 if row["split"] == "test":
                     values.setdefault(name, {})[metric] = value
     except (OSError, KeyError, ValueError, UnicodeDecodeError):
-        return {}, {}, minao
+        return {}, {}, minao, 0
     for (name, _), count in counts.items():
         failed[name] = failed.get(name, 0) + count
-    return values, failed, minao
+    return values, failed, minao, unseen
 
 
 def _number(value: float | None, decimals: int) -> str:

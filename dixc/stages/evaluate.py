@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pyscf import lib
 from tqdm import tqdm
 
+from dixc.errors import DixcWarning
 from dixc.excitations import exchange_fraction
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
@@ -33,6 +35,7 @@ from dixc.store import ChunkWriter, molecules_hash
 if TYPE_CHECKING:
     from dixc.config import Config
 
+SHOWN = 10  # molecules that a message names
 ENERGY_ENOUGH = 1e-7  # hartree between two cycles, where only energies are wanted
 UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"} | history.UNITS
 
@@ -57,6 +60,7 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     settings = config.evaluation.scf.model_dump()
     xc = registry.resolve(functional, config.classes())
     records = read_records(reference)
+    _warn_of_known(functional, xc, records)
     model = registry.model_file(functional)
     source = functional if model is None else file_hash(model)
     key = hash_of([settings, source, file_hash(reference)])
@@ -74,6 +78,21 @@ def run(functional: str, config: Config, reference: Path, out: Path) -> None:
             writer.fail(name, f"no reference: {failure['reason']}", known)
             tqdm.write(f"{name}: no reference: {failure['reason']}")
     writer.finish(1.0)
+
+
+def _warn_of_known(name: str, functional: Functional, records: list[ReferenceRecord]) -> None:
+    """Warns if a model file is tested on molecules that its training knew, which is no test."""
+    metadata = getattr(functional, "metadata", None) or {}
+    known = {*metadata.get("train_molecules", []), *metadata.get("validation_molecules", [])}
+    both = [record.name for record in records if record.split == "test" and record.name in known]
+    if both:
+        shown = ", ".join(both[:SHOWN]) + (" and more" if len(both) > SHOWN else "")
+        warnings.warn(
+            f"{name}: {len(both)} of the test molecules have names of molecules that it was trained on or chosen by: "
+            f"{shown}; its errors on these are no test",
+            DixcWarning,
+            stacklevel=2,
+        )
 
 
 def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[dict[str, NDArray], dict]:

@@ -59,6 +59,7 @@ INTEGERS = {
     "cycle",
 }
 PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "libxc", "torch", "numpy", "environment", "config")
+SHOWN = 10  # molecules that a message names
 TRUTH = {"True": True, "False": False}
 Paths = Sequence[Path]
 
@@ -73,7 +74,8 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
         out: folder of the tables.
 
     Raises:
-        UserError: a part is missing, damaged, of another kind, or tells of the same molecule as another part.
+        UserError: a part is missing, damaged, of another kind, or tells of the same molecule as another part; or a
+            molecule is in two splits.
     """
     from dixc.stages import details
 
@@ -126,9 +128,20 @@ def _gather(name: str, paths: Paths, read: Callable[[Path], pd.DataFrame]) -> pd
         files = [str(path) for path, part in parts if (part[KEYS] == first[KEYS]).all(axis=1).any()]
         words = ", ".join(f"{key} {value}" for key, value in first.items())
         raise UserError(f"{' and '.join(files)}: the same row twice in table {name} ({words})")
+    _require_one_split(table, name)
     if name == "scf":
         table["e_tot_error_fit_mEh"] = fitted_errors(table, element_counts(table.pop("atomic_numbers")))
     return sort_rows(as_types(table[COLUMNS[name]], name))
+
+
+def _require_one_split(table: pd.DataFrame, name: str) -> None:
+    """Refuses results of which some call a molecule one of training, and others one of the test."""
+    splits = table.groupby("molecule")["split"].unique()
+    several = splits[splits.map(len) > 1]
+    if len(several):
+        words = [f"{molecule} ({', '.join(found)})" for molecule, found in several.head(SHOWN).items()]
+        more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
+        raise UserError(f"table {name}: molecules in more than one split: {', '.join(words)}{more}")
 
 
 def read_chunk(path: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dixc.functionals import files
 from dixc.records import training_origin
 from dixc.store import require_writable, write_csv
 from dixc.training import parallel
-from dixc.training.chunks import ChunkedMolecules
+from dixc.training.chunks import ChunkedMolecules, require_disjoint
 from dixc.training.device import chosen_device
 from dixc.training.loop import Trainer
 
@@ -39,6 +39,10 @@ def run(
 
     The checkpoint's name carries a hash of everything that defines the run, so that a changed setting never resumes
     stale weights. With `training.processes` above one, so many processes do this together.
+
+    Raises:
+        UserError: a file that is not what it should be, no such device, or molecules that are in training and in
+            validation, or are those of the test.
     """
     team, processes = parallel.Team(), config.training.processes
     if team.size < processes:
@@ -59,6 +63,7 @@ def run(
         dtype=torch.float32 if settings.precision == "mixed" else torch.float64,
     )
     train, validation = load(train_references, train_derivatives), load(validation_references, [])
+    require_disjoint(train, validation)
     inputs = [
         provenance.file_hash(p)
         for p in [start, *train_references, *train_derivatives, *validation_references]

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pyscf.data.nist import BOHR
 
 from dixc.elements import SYMBOLS
 from dixc.errors import UserError
+from dixc.molecules import Molecule
+from dixc.molecules.duplicates import Geometries
 from dixc.records import record_from_group
 from dixc.store import decoding, open_chunk, require_made_from
 from dixc.training.data import DERIVATIVE_NAMES, HESSIAN_NAMES, TrainingMolecule
+
+SHOWN = 10  # molecules that a message names
 
 
 class Place(NamedTuple):
@@ -44,9 +50,12 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
         device: torch device of grid arrays.
         dtype: of orbitals on the grids.
 
+    Attributes:
+        splits: the split that each molecule was chosen for, by name.
+
     Raises:
-        UserError: no molecule at all, a molecule without derivatives although derivative chunks are given, or
-            derivatives of other references.
+        UserError: no molecule at all, two of one name, a molecule without derivatives although derivative chunks are
+            given, or derivatives of other references.
     """
 
     def __init__(
@@ -64,6 +73,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
         self._references: dict[str, Place] = {}
         self._settings: dict[Path, dict] = {}
         self._numbers: set[int] = set()
+        self.splits: dict[str, str] = {}
         for path in map(Path, derivatives):
             self._index_derivatives(path, references)
         for path in map(Path, references):
@@ -89,7 +99,10 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
                     continue
                 if need_derivatives and name not in self._derivatives:
                     raise UserError(f"{path}: molecule {name} has no Hessian in the derivative chunks given")
+                if name in self._references:
+                    raise UserError(f"{path}: molecule {name} is in {self._references[name].path} already")
                 self._references[name] = Place(path, key, stamp)
+                self.splits[name] = str(group.attrs["split"])
                 self._numbers |= set(np.array(group["atomic_numbers"]).tolist())
 
     def __iter__(self) -> Iterator[str]:
@@ -112,10 +125,54 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
             group = chunk[place.group]
             return {key: np.array(group[key]) for key in DERIVATIVE_NAMES if key in group}
 
+    def geometries(self) -> Iterator[Molecule]:
+        """All molecules, geometries only; each file is opened once."""
+        for path, names in groupby(self._references, key=lambda name: self._references[name].path):
+            with _opened(self._references[first := next(names)], "reference") as chunk, decoding(path):
+                for name in (first, *names):
+                    group = chunk[self._references[name].group]
+                    symbols = tuple(SYMBOLS[int(z) - 1] for z in group["atomic_numbers"][()])
+                    coords = group["coords"][()] * BOHR
+                    yield Molecule(name, symbols, coords, int(group.attrs["charge"]), self.splits[name])
+
     @property
     def elements(self) -> list[str]:
         """Symbols of the elements in all molecules, by atomic number."""
         return [SYMBOLS[number - 1] for number in sorted(self._numbers)]
+
+
+def require_disjoint(train: ChunkedMolecules, validation: ChunkedMolecules) -> None:
+    """Refuses a training that would be judged on molecules that it has seen, or would see those of the test.
+
+    Molecules are the same by name, or by formula, charge and geometry.
+
+    Raises:
+        UserError: with their names.
+    """
+    for role, molecules in (("training", train), ("validation", validation)):
+        test = [name for name, split in molecules.splits.items() if split == "test"]
+        if test:
+            raise UserError(f"{_count(test)} of the split test given for {role}: {_listed(test)}")
+    known = Geometries()
+    for molecule in validation.geometries():
+        known.add(molecule)
+    shared = []
+    for molecule in train.geometries():
+        if molecule.name in validation:
+            shared.append(molecule.name)
+        elif (same := known.find(molecule)) is not None:
+            shared.append(f"{molecule.name} ({same} in validation)")
+    if shared:
+        raise UserError(f"{_count(shared)} in training and in validation: {_listed(shared)}")
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names)} molecule{'s' if len(names) > 1 else ''}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _opened(place: Place, stage: str):
