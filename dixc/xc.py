@@ -70,6 +70,14 @@ def invariants_curvature(drho: Tensor, cotangent: Tensor) -> Tensor:
     return out
 
 
+def invariants_second_variation(left: Tensor, right: Tensor) -> Tensor:
+    """x''(left, right) (rows, N) of variations (ns, nvar, N): sigma is quadratic in rho, all else is linear."""
+    result, ns = invariants_jvp(left, right), len(left)
+    result[:ns] = 0
+    result[ns + len(_spin_pairs(ns)) :] = 0
+    return result
+
+
 def invariants_vjp(rho: Tensor, cotangent: Tensor) -> Tensor:
     """x'(rho)^T cotangent, (..., ns, nvar, N), for cotangent (..., rows, N)."""
     ns = rho.shape[-3]
@@ -280,12 +288,21 @@ def _batches(directions: Tensor) -> tuple[Tensor, ...]:
 
 def _pullbacks(e1: Tensor, x: Tensor, directions: Tensor, create_graph: bool = False) -> Tensor:
     """d<e1, direction>/dx of each direction, (k, rows, N); the graph of e1 is kept."""
-    if len(directions) == 1:  # without vmap, which costs a few per cent
-        grad = torch.autograd.grad(e1, x, directions[0], retain_graph=True, create_graph=create_graph)[0]
-        return grad[None]
-    return torch.autograd.grad(
-        e1, x, directions, retain_graph=True, create_graph=create_graph, is_grads_batched=True
-    )[0]
+    if not e1.requires_grad:  # linear in x, and without parameters
+        return torch.zeros_like(directions)
+    one = len(directions) == 1  # without vmap, which costs a few per cent
+    (grad,) = torch.autograd.grad(
+        e1,
+        x,
+        directions[0] if one else directions,
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+        is_grads_batched=not one,
+    )
+    if grad is None:  # linear in x
+        return torch.zeros_like(directions)
+    return grad[None] if one else grad
 
 
 def _by_rows(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ from dixc.response import expansion_response
 from dixc.training.data import States, TrainingMolecule
 from dixc.training.directions import Sketch, chosen
 from dixc.training.model_scf import SCFPoint
-from dixc.xc import Pairs, XCExpansion, invariants_jvp
+from dixc.xc import Pairs, XCExpansion, invariants_jvp, invariants_second_variation
 
 if TYPE_CHECKING:
     from dixc.config.training import Training
@@ -286,7 +286,7 @@ def _mixed_variation(
     rho_left, rho_right = (grid.density_of_pairs(2 * orbv @ v, values)[:, None] for v in (left, directions))
     x_left, x_right = (invariants_jvp(expansion.rho, rho) for rho in (rho_left, rho_right))
     slopes = invariants_jvp(expansion.rho, grid.density(second)[:, None])
-    # sigma is quadratic in grad n: its second variation adds to that of the density matrix
+    # the second variation of the invariants adds to that of the density matrix
     for k, number in enumerate(which):
-        slopes[k, 1] += invariants_jvp(rho_left[k], rho_right[number])[1]
+        slopes[k] += invariants_second_variation(rho_left[k], rho_right[number])
     return slopes, Pairs(x_left, x_right, which)
