@@ -1,9 +1,11 @@
-"""A few steps of the loss `hess` on water, for functionals of any kind."""
+"""A few steps of a training on water, for functionals of any kind."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
+import torch
 from conftest import reference_record
 
 from dixc.config.training import Training
@@ -11,20 +13,20 @@ from dixc.functionals.base import Functional
 from dixc.training.data import TrainingMolecule
 from dixc.training.loop import Trainer
 
+_reference = cache(reference_record)
 
-def train(functional: Functional, folder: Path, **settings) -> Trainer:
-    """The training when it has ended; its validation molecule is methane."""
-    known = {
-        name: TrainingMolecule(*reference_record(name), grid_level=0, hessian_grid_level=0)
-        for name in ("water", "methane")
-    }
+
+def train(functional: Functional, folder: Path, loss: str = "hess", **settings) -> Trainer:
+    """The training when it has ended, as `dixc train` does it; its validation molecule is methane."""
+    precision = torch.double if settings.get("precision") == "double" else torch.float32
+    options = {"grid_level": 0, "hessian_grid_level": 0, "xctype": functional.xctype, "dtype": precision}
+    known = {name: TrainingMolecule(*_reference(name), **options) for name in ("water", "methane")}
     values = {"steps": 4, "validate_every": 2, "grid_level": 0} | settings
-    options = Training.model_validate(values)
     trainer = Trainer(
         functional,
-        "hess",
+        loss,
         0,
-        options,
+        Training.model_validate(values),
         {"water": known["water"]},
         {"methane": known["methane"]},
         folder / "c.pt",

@@ -8,6 +8,8 @@ Derivatives are not a functional's business: see `dixc.xc`.
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,15 @@ import torch
 from torch import Tensor, nn
 
 N_INVARIANTS = {("LDA", 1): 1, ("GGA", 1): 2, ("MGGA", 1): 3, ("LDA", 2): 2, ("GGA", 2): 5, ("MGGA", 2): 7}
+
+# Density (bohr^-3) up to which a point is empty. float64: libxc drops points between 1e-11 and 1e-15 itself.
+# float32: second derivatives grow like n^-4, about 1e25 at 1e-7, with headroom to the largest number, 3e38.
+EMPTY_BELOW = {torch.float64: 1e-13, torch.float32: 1e-7}
+P_FACTOR = 4 * (3 * math.pi**2) ** (2 / 3)
+TAU_FACTOR = 0.3 * (3 * math.pi**2) ** (2 / 3)
+# p = sigma / (P_FACTOR n^(8/3)) of points that stand for empty ones, and the least one of any point
+USUAL_P, LEAST_P = 1e-2, 1e-20
+CANCELLATION = 1e-14  # of squared gradients of the spins, below which that of their sum is noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +107,51 @@ class SpinDensity:
         """Some points (indices) of this density, in another precision if wanted."""
         return SpinDensity(self.x[:, points].to(dtype or self.x.dtype), self.xctype, dense)
 
+    def guarded(self) -> tuple[SpinDensity, Tensor]:
+        """This density with nothing in it that roots, powers, logarithms or divisions could stumble over.
+
+        An empty point becomes a usual one, and an empty spin gets a trace of density; both are constants, of no
+        derivative. sigma is at least a trace everywhere, with the slope that it had.
+
+        Returns:
+            The density, and which points (N,) are not empty: those whose energy counts.
+        """
+        ns = 1 if self.closed_shell else 2
+        cut = EMPTY_BELOW[self.x.dtype]
+        occupied = self.n > cut
+        rows = dict(zip(_names(self.xctype, ns), self.x, strict=True))
+        spins = ("",) if ns == 1 else ("a", "b")
+        for s in spins:
+            n = rows["n" + s]
+            own = occupied & (n > cut)
+            stand_in = torch.where(occupied, cut, 1.0 / ns)
+            rows["n" + s] = n = torch.where(own, n, stand_in)
+            # sigma_ss and tau_s of a spin are a quarter and a half of those of a closed shell of twice its density
+            unit = P_FACTOR * (ns * n.detach()) ** (8 / 3) / ns**2
+            if self.sigma is not None:
+                sigma = torch.where(own, rows["sigma" + 2 * s], USUAL_P * unit)
+                least = LEAST_P * unit
+                rows["sigma" + 2 * s] = torch.where(sigma < least, sigma + (least - sigma).detach(), sigma)
+            if self.tau is not None:
+                uniform = TAU_FACTOR * (ns * n.detach()) ** (5 / 3) / ns
+                rows["tau" + s] = torch.where(own, rows["tau" + s], uniform)
+        if ns == 2 and self.sigma is not None:
+            both = (self.x[0] > cut) & (self.x[1] > cut)
+            across = torch.where(both, rows["sigmaab"], 0.0)
+            # opposite gradients may cancel to less than rounding
+            own = rows["sigmaaa"] + rows["sigmabb"]
+            least = LEAST_P * P_FACTOR * (rows["na"] + rows["nb"]).detach() ** (8 / 3) + CANCELLATION * own
+            total = own + 2 * across
+            rows["sigmaab"] = torch.where(total < least, across + (least - total).detach() / 2, across)
+        return SpinDensity(torch.stack(list(rows.values())), self.xctype), occupied
+
+
+def _names(xctype: str, ns: int) -> list[str]:
+    """Names of the rows of invariants, see the module header."""
+    if ns == 1:
+        return ["n", "sigma", "tau"][: N_INVARIANTS[xctype, 1]]
+    return ["na", "nb", "sigmaaa", "sigmaab", "sigmabb", "taua", "taub"][: N_INVARIANTS[xctype, 2]]
+
 
 class Functional(nn.Module):
     """An exchange-correlation functional.
@@ -104,13 +160,35 @@ class Functional(nn.Module):
         xctype: which invariants it wants, "LDA", "GGA" or "MGGA".
         pointwise: True if the energy is a sum over points of a function of that point's invariants alone.
         exact_exchange: fraction of exact exchange that belongs to it (added by the SCF code, not here).
+        comes_trained: its weights are of use as soon as it is made, such as those of a wrapped functional.
         source: where it was published.
+        comes_trained: True if its first weights are trained ones, so that there is no need to warn.
+        single_precision: True if its weights may be float32 under invariants in float64. Else they stay in double
+            precision whatever is asked. Not inherited: a subclass may have more weights.
+
+    Attributes:
+        hyperparameters: keywords to build it again, for model files; those it was made with, unless it sets others.
     """
 
     xctype: str = "MGGA"
     pointwise: bool = False
     exact_exchange: float = 0.0
+    comes_trained: bool = False
     source: str = ""
+    comes_trained: bool = False
+    single_precision: bool = False
+    hyperparameters: dict[str, Any]
+
+    def __init_subclass__(cls, **keywords: Any):
+        super().__init_subclass__(**keywords)
+        for name in ("single_precision", "takes_empty_points"):
+            if name not in vars(cls):
+                setattr(cls, name, False)
+
+    def __new__(cls, *args: Any, **keywords: Any):
+        functional = super().__new__(cls)
+        functional.__dict__["hyperparameters"] = _by_name(cls, args, keywords)
+        return functional
 
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         """Energy in hartree (scalar) for invariants x (rows, N) on a grid."""
@@ -125,15 +203,57 @@ class Functional(nn.Module):
         """Learning rate of the parameter of this name over that of the training, positive."""
         return 1.0
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Functional:
+        """Move or convert the weights, but never to a lower precision than they may have (`single_precision`)."""
+        if self.single_precision:
+            return super()._apply(fn, recurse)
+
+        def keep_precision(tensor: Tensor) -> Tensor:
+            found = fn(tensor)
+            lower = found.dtype.is_floating_point and found.dtype.itemsize < tensor.dtype.itemsize
+            return tensor.to(found.device) if lower else found
+
+        return super()._apply(keep_precision, recurse)
+
+
+def _by_name(cls: type, args: tuple, keywords: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a class by their names; nothing if it does not take them, which its `__init__` will say."""
+    try:
+        bound = inspect.signature(cls.__init__).bind(None, *args, **keywords).arguments
+    except TypeError:
+        return {}
+    names = inspect.signature(cls.__init__).parameters
+    given = list(bound.items())[1:]  # without self
+    result: dict[str, Any] = {}
+    for name, value in given:
+        if names[name].kind is inspect.Parameter.VAR_KEYWORD:
+            result |= value
+        elif names[name].kind is not inspect.Parameter.VAR_POSITIONAL:
+            result[name] = value
+    return result
+
 
 class PointwiseFunctional(Functional):
-    """A functional given by an energy per volume that depends on the invariants of one point."""
+    """A functional given by an energy per volume that depends on the invariants of one point.
+
+    Class attributes:
+        takes_empty_points: True if `energy_density` copes with points and spins without density. Else it never gets
+            any (`SpinDensity.guarded`). Not inherited.
+    """
 
     pointwise = True
+    takes_empty_points: bool = False
 
     def energy_density(self, density: SpinDensity) -> Tensor:
         """Energy per volume (N,), hartree bohr^-3."""
         raise NotImplementedError
 
+    def per_volume(self, density: SpinDensity) -> Tensor:
+        """The same for any density: nothing where there is none."""
+        if self.takes_empty_points:
+            return self.energy_density(density)
+        usual, occupied = density.guarded()
+        return torch.where(occupied, self.energy_density(usual), 0.0)
+
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
-        return torch.dot(self.energy_density(SpinDensity(x, self.xctype)), grid.weights.to(x.dtype))
+        return torch.dot(self.per_volume(SpinDensity(x, self.xctype)), grid.weights.to(x.dtype))

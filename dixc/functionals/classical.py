@@ -17,6 +17,7 @@ class LDA(PointwiseFunctional):
     """Slater exchange and Perdew-Wang correlation (libxc LDA_X + LDA_C_PW_MOD)."""
 
     xctype = "LDA"
+    takes_empty_points = True
     source = "Slater exchange; Perdew, Wang, Phys. Rev. B 45, 13244 (1992)"
 
     def energy_density(self, density: SpinDensity) -> Tensor:
@@ -30,6 +31,7 @@ class PBE(PointwiseFunctional):
     """Perdew-Burke-Ernzerhof (libxc GGA_X_PBE + GGA_C_PBE)."""
 
     xctype = "GGA"
+    takes_empty_points = True
     source = "Perdew, Burke, Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996)"
 
     def energy_density(self, density: SpinDensity) -> Tensor:
@@ -43,6 +45,7 @@ class R2SCAN(PointwiseFunctional):
     """r2SCAN (libxc MGGA_X_R2SCAN + MGGA_C_R2SCAN)."""
 
     xctype = "MGGA"
+    takes_empty_points = True
     source = "Furness et al., J. Phys. Chem. Lett. 11, 8208 (2020)"
 
     def energy_density(self, density: SpinDensity) -> Tensor:
@@ -58,6 +61,7 @@ class B3LYP(PointwiseFunctional):
     """Semilocal part of B3LYP with VWN-RPA (libxc HYB_GGA_XC_B3LYP, number 402; PySCF's `b3lyp`)."""
 
     xctype = "GGA"
+    takes_empty_points = True
     source = "semilocal part; Stephens et al., J. Phys. Chem. 98, 11623 (1994)"
     exact_exchange = 0.2
 

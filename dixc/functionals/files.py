@@ -21,6 +21,7 @@ from dixc import __version__, models
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
+from dixc.inputs import require_regular
 from dixc.store import atomic_file, held_errors
 
 FORMAT = "dixc-model"
@@ -86,6 +87,7 @@ def read(path: Path) -> Any:
     Raises:
         UserError: not such a file, or damaged.
     """
+    require_regular(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
     try:
@@ -166,7 +168,7 @@ def _check_size(content: dict[str, Any], path: Path) -> None:
             raise UserError(f"{path}: weights do not fit hyperparameter {key} = {str(value)[:40]}")
     try:
         with torch.device("meta"):  # shapes only, no memory
-            expected = registry.create(content["name"], **hyperparameters).state_dict()
+            expected = registry.construct(content["name"], **hyperparameters).state_dict()
     except (NotImplementedError, RuntimeError):  # a functional that cannot be built so: the weights decide
         return
     if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
@@ -198,14 +200,15 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     Raises:
         UserError: the file is missing, damaged, newer than this dixc, no model of dixc, or of a class not allowed.
     """
-    path = models.locate(path)
+    name, path = str(path), models.locate(path)
     content = checked(read(path), path)
     _allowed(content["name"], classes, path)
     state = content["state"]
     try:
         _check_size(content, path)
-        functional = registry.create(content["name"], **content["hyperparameters"])
+        functional = registry.build(content["name"], **content["hyperparameters"])
         functional.load_state_dict(state)
+        registry.checked(content["name"], functional)
     except UserError as error:
         words = str(error).removeprefix(f"{path}: ")
         raise UserError(f"{path}: {words}") from error
@@ -214,4 +217,6 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     except RuntimeError as error:
         raise UserError(f"{path}: weights do not fit hyperparameters {content['hyperparameters']}") from error
     functional.metadata = content["metadata"]
+    if name in models.shipped():
+        functional.name = name
     return functional

@@ -51,6 +51,7 @@ class NNmGGA(EnhancedExchange):
         hyperparameters: the arguments, to build it again.
     """
 
+    single_precision = takes_empty_points = True
     source = "Nagai, Akashi, Sugino, npj Comput. Mater. 6, 43 (2020)"
 
     def __init__(self, n_hidden: int = 100, n_layers: int = 3, activation: str = "gelu", seed: int = 0):

@@ -8,6 +8,7 @@ a run starts from the same pre-fit.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,9 @@ from tqdm import tqdm
 
 from dixc import provenance
 from dixc.elements import SYMBOLS
-from dixc.errors import UserError
+from dixc.errors import DixcWarning, UserError
 from dixc.functionals import files, registry
-from dixc.functionals.base import Functional, PointwiseFunctional, SpinDensity
+from dixc.functionals.base import N_INVARIANTS, Functional, PointwiseFunctional, SpinDensity
 from dixc.grid import AOGrid
 from dixc.records import ReferenceRecord, elements, read_records, training_origin
 from dixc.store import read_info, require_writable
@@ -38,7 +39,7 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     """Write the pre-fitted model `model` (an entry of `models:`) for one seed.
 
     Raises:
-        UserError: model not in the config, or target or model not pointwise meta-GGAs.
+        UserError: model not in the config, or a target that is not pointwise.
     """
     entry = config.model(model)
     seeded = {"seed": seed} if "seed" in registry.hyperparameters(entry.name) else {}
@@ -46,14 +47,16 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     settings = config.prefit_of(model)
     target = registry.create(settings.target)
     require_writable(out)
+    if not isinstance(target, PointwiseFunctional):
+        raise UserError(f"prefit.target: {settings.target} is not pointwise")
     part = functional.pointwise_part
-    if not isinstance(part, PointwiseFunctional) or not isinstance(target, PointwiseFunctional):
-        raise UserError(
-            f"prefit: {model} and {settings.target} must both be pointwise or have a pointwise part"
-        )
     records, symbols = _sample(references)
-    x, weights = _points(records)
-    error = fit(part, target, x, weights, settings.steps, settings.points, seed)
+    error = None
+    if isinstance(part, PointwiseFunctional):
+        x, weights = _points(records)
+        error = fit(part, target, x, weights, settings.steps, settings.points, seed)
+    else:
+        warnings.warn(f"prefit: {model} has no pointwise part: it starts as it is", DixcWarning, stacklevel=2)
     metadata = {
         "model": model,
         "loss": "prefit",
@@ -100,7 +103,8 @@ def _points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tensor, Ten
 def _scaled_slopes(functional: Functional, x: Tensor, create_graph: bool) -> Tensor:
     """Energy density and x_i de/dx_i, (4, N), hartree bohr^-3."""
     x = x.detach().requires_grad_()
-    e = functional.energy_density(SpinDensity(x, "MGGA"))
+    rows = x[: N_INVARIANTS[functional.xctype, 1]]
+    e = functional.per_volume(SpinDensity(rows, functional.xctype))
     (slopes,) = torch.autograd.grad(e.sum(), x, create_graph=create_graph)
     result = torch.cat([e[None], x * slopes])
     return result if create_graph else result.detach()

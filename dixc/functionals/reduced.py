@@ -13,18 +13,13 @@ import math
 import torch
 from torch import Tensor
 
-from dixc.functionals.base import SpinDensity
+from dixc.functionals.base import EMPTY_BELOW, P_FACTOR, TAU_FACTOR, SpinDensity
 
-# Density (bohr^-3) up to which a point is empty. float64: libxc drops points between 1e-11 and 1e-15 itself.
-# float32: second derivatives grow like n^-4, about 1e25 at 1e-7, with headroom to the largest number, 3e38.
-EMPTY_BELOW = {torch.float64: 1e-13, torch.float32: 1e-7}
 # Largest p and tau / tau_unif; larger input is taken as that. At the cut a molecule has p of about 1e8
 # (float64) or 1e4 (float32); the bound only keeps nonsense from overflowing.
 LARGEST = {torch.float64: 1e20, torch.float32: 1e6}
 
 RS_FACTOR = (3 / (4 * math.pi)) ** (1 / 3)
-P_FACTOR = 4 * (3 * math.pi**2) ** (2 / 3)
-TAU_FACTOR = 0.3 * (3 * math.pi**2) ** (2 / 3)
 
 
 def _at_most(value: Tensor, bound: Tensor) -> Tensor:

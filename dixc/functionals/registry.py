@@ -133,20 +133,63 @@ def create(name: str, **keywords: Any) -> Functional:
         **keywords: hyperparameters of that functional.
 
     Raises:
+        UserError: unknown name, unknown hyperparameter or a value it refuses; a class that is not of dixc and does not
+            do what is asked of a functional (`dixc.functionals.probe`).
+    """
+    return checked(name, build(name, **keywords))
+
+
+def checked(name: str, functional: Functional) -> Functional:
+    """What `build` made, tried on a few points if its class is not of dixc.
+
+    Raises:
+        UserError: as `probe.check`.
+    """
+    from dixc.functionals import probe
+
+    if probe.is_foreign(functional):
+        if _without_numbers():
+            raise NotImplementedError(f"functional {name}: to be tried it needs numbers, which `meta` lacks")
+        probe.check(functional, name)
+        functional.__dict__["_accepted"] = True
+    return functional
+
+
+def build(name: str, **keywords: Any) -> Functional:
+    """As `create`, without trying it.
+
+    Raises:
         UserError: unknown name, unknown hyperparameter or a value it refuses.
     """
+    try:
+        return construct(name, **keywords)
+    except UserError:
+        raise
+    except Exception as error:  # a class that is not ours can raise anything
+        if name in _CLASSES or _without_numbers():
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(f"functional {name}: {type(error).__name__}: {reason}") from error
+
+
+def _without_numbers() -> bool:
+    """Whether tensors are made on PyTorch's device `meta` now."""
+    import torch
+
+    return torch.get_default_device().type == "meta"
+
+
+def construct(name: str, **keywords: Any) -> Functional:
+    """As `build`, on any device, with whatever else the class raises."""
     cls, known = functional_class(name), hyperparameters(name)
     for key in keywords:
         if key not in known:
             expected = ", ".join(known) if known else "none"
             raise UserError(f"functional {name}: unknown hyperparameter {key!r}; known: {expected}")
     try:
-        functional = cls(**keywords).eval()
+        return cls(**keywords).eval().double()
     except (TypeError, ValueError) as error:
         raise UserError(f"functional {name}: {error}") from error
-    if known and not hasattr(functional, "hyperparameters"):
-        functional.hyperparameters = dict(keywords)  # a model file needs them to build it again
-    return functional
 
 
 def model_file(name_or_path: str | PathLike[str]) -> Path | None:

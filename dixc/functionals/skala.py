@@ -52,6 +52,7 @@ class SkalaMGGA(EnhancedExchange):
         hyperparameters: the arguments, to build it again.
     """
 
+    single_precision = takes_empty_points = True
     source = "local part of Skala, Luise et al., arXiv:2506.14665"
 
     def __init__(self, n_hidden: int = 256, n_input_layers: int = 2, n_layers: int = 3, seed: int = 0):

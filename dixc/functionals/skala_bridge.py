@@ -65,6 +65,8 @@ class SkalaBridge(PointwiseFunctional):
         UserError: the package is missing, or the object wants features that dixc's grids do not have.
     """
 
+    comes_trained = True
+    takes_empty_points = True
     source = "github.com/microsoft/skala"
 
     def __init__(self, functional: Any = "tpss"):
@@ -81,10 +83,6 @@ class SkalaBridge(PointwiseFunctional):
             )
         self.pointwise = not self.features.keys() & OF_THE_GRID.keys()
         self.xctype = "MGGA" if "kin" in self.features else "GGA" if "grad" in self.features else "LDA"
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SkalaBridge:
-        """Move to another device; the weights stay double, since only the object knows where single would do."""
-        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
 
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         if self.pointwise:

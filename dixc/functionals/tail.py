@@ -68,7 +68,7 @@ class TailedFunctional(PointwiseFunctional):
     def energy_density(self, density: SpinDensity) -> Tensor:
         lowest = torch.stack([n for n, _, _ in density.channels]).amin(0).detach()
         above = lowest > TAIL_START
-        precision = next(self.parameters()).dtype
+        precision = next((p.dtype for p in self.parameters()), None)
         result = torch.zeros_like(density.n)
         for chosen, dtype, dense in ((above, precision, True), (~above, None, False)):
             points = torch.nonzero(chosen).ravel()

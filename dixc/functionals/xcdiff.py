@@ -49,6 +49,7 @@ class XCdiff(TailedFunctional):
     """
 
     xctype = "MGGA"
+    single_precision = takes_empty_points = True
     source = "Dick, Fernandez-Serra, Phys. Rev. B 104, L161109 (2021)"
 
     def __init__(self, n_hidden: int = 16, n_layers: int = 3, seed: int = 0):

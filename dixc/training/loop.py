@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from dixc.config.training import Training
 from dixc.errors import DixcWarning, UserError
+from dixc.functionals import probe
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
 from dixc.training.batch import Part, mean_columns
@@ -38,6 +39,16 @@ ORBITALS_GB = (
 )
 
 
+def _trainable(functional: Functional, precision: str) -> Functional:
+    """The functional in training mode, its weights in the precision that it stands, tried if it is not of dixc."""
+    if not any(p.requires_grad for p in functional.parameters()):
+        raise UserError(f"{probe.name_of_class(functional)} has no parameters to train")
+    functional = functional.double().train()
+    if probe.is_foreign(functional):
+        probe.check(functional, f"{probe.name_of_class(functional)} (in training mode)")
+    return functional.to(torch.float32 if precision == "mixed" else torch.float64)
+
+
 class Trainer:
     """Trains one functional with one loss.
 
@@ -48,6 +59,9 @@ class Trainer:
         settings: the config section `training`.
         train, validation: molecules by name.
         checkpoint: file for resuming.
+
+    Raises:
+        UserError: a functional that has nothing to train, or is not of dixc and not what a functional must be.
     """
 
     def __init__(
@@ -60,7 +74,7 @@ class Trainer:
         validation: Mapping[str, TrainingMolecule],
         checkpoint: Path,
     ):
-        functional = functional.train().to(torch.float32 if settings.precision == "mixed" else torch.float64)
+        functional = _trainable(functional, settings.precision)
         self.functional, self.loss, self.seed, self.settings = functional, loss, seed, settings
         self.names = sorted(train)
         self.validation_names = sorted(validation)

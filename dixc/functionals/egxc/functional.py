@@ -83,6 +83,7 @@ class EGXC(Functional):
     """
 
     xctype = "MGGA"
+    single_precision = True
     source = "Gao, Eberhard, Guennemann, arXiv:2410.07972"
     pointwise = False
 
@@ -140,7 +141,7 @@ class EGXC(Functional):
     def forward(self, x: Tensor, grid: GridPoints) -> Tensor:
         density = SpinDensity(x, self.xctype)
         weights = grid.weights.to(x.dtype)
-        local = self.base.energy_density(density) * weights
+        local = self.base.per_volume(density) * weights
         # like XCdiff's networks: graph and basis in the precision of the weights, energies in that of x
         dtype = next(self.interaction.parameters()).dtype
         molecule = grid.derived((self.reach, dtype), lambda g: geometry.build(g, self.reach, dtype))
