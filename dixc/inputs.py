@@ -12,6 +12,7 @@ from typing import BinaryIO
 from dixc.errors import UserError
 
 AnyPath = str | os.PathLike[str]
+MAX_LINE = 1 << 20  # bytes; a longer one is no text
 KINDS = {
     stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip

@@ -225,6 +225,15 @@ def test_the_molecules_of_a_changed_file_are_others(run, tmp_path):
     assert (code, "holds something else" in shown) == (2, True)
 
 
+def test_a_run_that_is_ended_before_its_first_row_leaves_no_file(run, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scf, "solve", interrupted)
+    assert run(HELIUM, "--xc", "lda") == (130, "dixc: interrupted\n", [])
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_two_runs_do_not_write_to_one_file(run, tmp_path):
     with open(tmp_path / "out.jsonl", "wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -111,6 +111,13 @@ def test_a_pipe_in_a_folder_or_table_of_molecules_is_refused(folder):
             list(sources.entries(MoleculeFile(path=path)))
 
 
+def test_tables_without_end_are_refused(folder):
+    for text in ("a" * 2**21, '"' + "a" * 200_000 + '"\nx\n', "file\n" + "a" * 2**21):
+        Path("table.csv").write_text(text)
+        with pytest.raises(UserError, match="not a"):
+            list(sources.entries(MoleculeFile(path="table.csv")))
+
+
 def test_a_list_with_a_byte_order_mark_leaves_out_its_first_molecule_too(folder):
     Path("list.txt").write_bytes(b"\xef\xbb\xbfa\n")
     assert list(sources.entries(MoleculeFile(path="a.xyz", exclude="list.txt"))) == []

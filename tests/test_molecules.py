@@ -124,6 +124,10 @@ def test_columns_blank_lines_and_a_file_without_names(tmp_path):
                     "0 0 0.119 16 O\n0 0.763 -0.477 1 H\n0 -0.763 -0.477 1 H\n\n\n")  # fmt: skip
     (molecule,) = read_xyz(path)
     assert (molecule.name, molecule.symbols) == ("my_water", ("O", "H", "H"))
+    for stem, name in (("-x", "_x"), ("Wasser, heiß", "Wasser__hei_"), ("n" * 200, "n" * 100)):
+        other = tmp_path / f"{stem}.xyz"
+        other.write_text(f"3\n\n{WATER}")
+        assert [m.name for m in read_xyz(other)] == [name]
     path.write_text(f"3\nwater, from somewhere\n{WATER}")
     assert read_xyz(path)[0].coords_angstrom[1].tolist() == [0, 0.763, -0.477]
 

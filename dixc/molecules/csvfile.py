@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from dixc.errors import UserError
-from dixc.inputs import AnyPath, opened
+from dixc.inputs import MAX_LINE, AnyPath, opened
 
 
 class RowPlace(NamedTuple):
@@ -72,19 +72,21 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        raw = self.file.readline()
+        raw = self.file.readline(MAX_LINE)
         if not raw:
             raise StopIteration
+        if len(raw) == MAX_LINE:
+            raise csv.Error("a line without end")
         self.line, self.offset = self.line + 1, self.offset + len(raw)
         return raw.decode()
 
 
 def _header(file: BinaryIO, path: AnyPath) -> list[str]:
     try:
-        text = file.readline().decode("utf-8-sig")  # spreadsheets like to begin with a mark
-    except UnicodeDecodeError:
+        text = file.readline(MAX_LINE).decode("utf-8-sig")  # spreadsheets like to begin with a mark
+        names = [name.strip() for name in next(csv.reader([text]), [])]
+    except (UnicodeDecodeError, csv.Error):
         raise UserError(f"{path}: not a text file") from None
-    names = [name.strip() for name in next(csv.reader([text]), [])]
     if not any(names):
         raise UserError(f"{path}: an empty table, without a header line")
     return names

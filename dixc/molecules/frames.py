@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from dixc.errors import UserError
-from dixc.inputs import opened
+from dixc.inputs import MAX_LINE, opened
 
 ENTRY = re.compile(r"""([^\s="]+)=(?:"([^"]*)"|(\S+))""")
 QM9_COMMENT = re.compile(r"gdb\s+(\d+)(?:\s+[-+.\d*^eE]+){15}\s*")
 QM9_EXTRA_LINES = 3
 MAX_DIGITS = 9  # of the number of atoms
-MAX_LINE = 1 << 20  # bytes; a longer one is no text
 HEAD = 1 << 10  # bytes that tell UTF-16
 
 

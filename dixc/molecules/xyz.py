@@ -22,7 +22,8 @@ from dixc.molecules.molecule import Molecule, open_shell_reason
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
 MAX_CHARGE = 1e6  # e
 MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{0,99}")
+MAX_NAME = 100
+NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{{0,{MAX_NAME - 1}}}")
 NAME_RULE = "letters, digits and _.,:+@#()~*- only"
 # Python's own float() takes 1_0 for 10
 NUMBER = re.compile(
@@ -138,7 +139,8 @@ def named(found: Iterable[Frame], path: str | os.PathLike[str]) -> Iterator[Fram
             continue
         yield frame
     if alone is not None:
-        alone.entries["name"] = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem)
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", Path(path).stem)[:MAX_NAME]
+        alone.entries["name"] = "_" + name[1:] if name.startswith("-") else name
         yield alone
 
 

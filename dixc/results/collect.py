@@ -22,6 +22,7 @@ from dixc.provenance import hash_of
 from dixc.report.metrics import KEYS, METRICS, samples, sort_rows
 from dixc.report.plots_training import parts, read_logs
 from dixc.stages.tables import read_table
+from dixc.store.csvtext import inert
 from dixc.store.folder import write_files
 from dixc.store.sidecar import read_sidecar
 
@@ -100,7 +101,7 @@ def added(
 
 def as_csv(table: pd.DataFrame) -> bytes:
     """Six significant digits: less than any spread, and small files."""
-    return table.to_csv(index=False, float_format="%.6g").encode()
+    return table.map(inert).to_csv(index=False, float_format="%.6g").encode()
 
 
 def seeds(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

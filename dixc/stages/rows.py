@@ -65,6 +65,8 @@ class Rows:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if os.fstat(self._file).st_size == 0:  # ended before its first row
+            self.path.unlink(missing_ok=True)
         os.close(self._file)
 
     def add(self, row: Mapping[str, Any]) -> None:
