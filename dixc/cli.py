@@ -254,12 +254,16 @@ def scf(
         bool, typer.Option("--json", help="Print JSON, one object a line, instead of text.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File for the results, JSON, one object a line.")
+        Path | None,
+        typer.Option("--out", help="File for the results, JSON lines; a rerun goes on after those there."),
     ] = None,
     threads: Threads = None,
 ) -> None:
     """Run SCF on molecules, with a functional or a hybrid."""
     options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json, "out": out}
+    for name, value in (("--xc", xc), ("--hybrid", hybrid)):
+        if value is not None and not value.strip():
+            raise UserError(f"{name}: no functional is named")
     if hybrid is None:
         if accelerate:
             raise UserError("--accelerate needs --hybrid, the functional to be converged")

@@ -152,6 +152,15 @@ def test_without_virtual_orbitals_there_are_no_excitations_and_that_is_said(run,
     assert "only 1" in rows(tmp_path / "more.jsonl")[0]["excitations_error"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--xc", ""], ["--hybrid", " "], ["--hybrid", ","], ["--basis", ""]], ids=str
+)
+def test_an_empty_name_is_no_default(run, arguments):
+    code, shown, found = run(HELIUM, *arguments)
+    assert (code, found, shown.count("\n")) == (2, [], 1)
+    assert "no functional" in shown or "no basis" in shown
+
+
 # --- going on
 
 

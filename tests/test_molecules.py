@@ -159,7 +159,8 @@ def test_columns_blank_lines_and_a_file_without_names(tmp_path):
          "frame 1 (line 1, w): atoms 1 (H) and 2 (H) are 0.390 angstrom apart, less than 0.4"),
         (frame("w") + frame("w"), "frame 2 (line 6, w): a molecule of this name is at line 1 already"),
         (frame("w") + "1\n\nHe 0 0 0\n", "frame 2 (line 7): no name=... in the comment line"),
-        (frame("a/b"), "frame 1 (line 2, a/b): name 'a/b': letters, digits and _.,:+@#()~*- only"),
+        (frame("a/b"), "frame 1 (line 2, a/b): name 'a/b': letters, digits and _.,:+@#()~*- only, "
+         "the first no sign but _, at most 100"),
         (frame("w", extra="charge=half"), "frame 1 (line 2, w): charge=half: must be a whole number"),
         (frame("w", extra="charge=nan"), "frame 1 (line 2, w): charge=nan: must be a whole number"),
         (frame("w", extra='Lattice="9 0 0 0 9 0 0 0 9"'),
@@ -181,7 +182,12 @@ def test_files_that_cannot_be_read(tmp_path, path):
     for target, message in ((path, "no such file"), (tmp_path, "cannot read: Is a directory")):
         with pytest.raises(UserError, match=message):
             read_xyz(target)
-    for content in (b"\xff\xfe\x00", b"1\nname=w\0\nHe 0 0 0\n", frame("w").encode("utf-16-le"), b"1\n" + b"n" * 2**21):
+    for content in (
+        b"\xff\xfe\x00",
+        b"1\nname=w\0\nHe 0 0 0\n",
+        frame("w").encode("utf-16-le"),
+        b"1\n" + b"n" * 2**21,
+    ):
         path.write_bytes(content)
         with pytest.raises(UserError, match="not a text file"):
             read_xyz(path)

@@ -199,7 +199,8 @@ def test_own_tables_name_files_and_may_say_more(tmp_path):
          "it), or the columns of qm9pack or QM40; it has 'name, path'"),
         ("file,charge\na.xyz,half\n", "line 2: charge 'half': must be a whole number"),
         ("file,split\n\na.xyz,train\na.xyz,dev\n", "line 4: split 'dev': must be train, validation, test or empty"),
-        ("file,name\na.xyz,a b\n", "line 2: name 'a b': letters, digits and _.,:+@#()~*- only"),
+        ("file,name\na.xyz,a b\n", "line 2: name 'a b': letters, digits and _.,:+@#()~*- only, "
+         "the first no sign but _, at most 100"),
         ("file,name\nb.xyz,a\n", "line 2: b.xyz has 2 molecules; a file named in a table must have one"),
         ("file,name\na.xyz\n", "line 2: 1 of 2 columns are there"),
         ('file,name\n"a.xyz,a\n', "line 2: not a CSV table (unexpected end of data)"),

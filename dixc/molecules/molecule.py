@@ -83,6 +83,8 @@ class Molecule:
         from pyscf import gto
         from pyscf.lib.exceptions import BasisNotFoundError
 
+        if not basis.strip():  # PySCF would go on without any function
+            raise UserError(f"{self.name}: no basis is named")
         with_core = sorted({symbol for symbol in self.symbols if _has_core_potential(basis, symbol)})
         if with_core and "ecp" not in options:
             raise UserError(

@@ -24,7 +24,7 @@ MAX_CHARGE = 1e6  # e
 MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
 MAX_NAME = 100
 NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{{0,{MAX_NAME - 1}}}")
-NAME_RULE = "letters, digits and _.,:+@#()~*- only"
+NAME_RULE = f"letters, digits and _.,:+@#()~*- only, the first no sign but _, at most {MAX_NAME}"
 # Python's own float() takes 1_0 for 10
 NUMBER = re.compile(
     r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eEdD]([+-]?\d+))?|[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE

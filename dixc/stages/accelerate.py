@@ -86,9 +86,11 @@ def _check_hybrid(hybrid: str) -> None:
     if is_hartree_fock(hybrid):
         return
     try:
-        dft.libxc.parse_xc(hybrid)
+        (exchange, *_), parts = dft.libxc.parse_xc(hybrid)
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"--hybrid {hybrid}: PySCF has no functional of this name") from error
+    if not parts and not exchange:  # PySCF would compute without exchange and correlation
+        raise UserError(f"--hybrid {hybrid!r}: no functional in it")
 
 
 def _mean_field(mol, hybrid: str, grid_level: int):
