@@ -14,6 +14,13 @@ def is_hartree_fock(functional: str) -> bool:
     return functional.strip().lower() == HARTREE_FOCK
 
 
+def exchange_of(functional: str) -> float:
+    """The fraction of exact exchange of a functional that can be a reference, as PySCF has it."""
+    from pyscf.dft import libxc
+
+    return 1.0 if is_hartree_fock(functional) else float(libxc.hybrid_coeff(functional))
+
+
 def check_functional(functional: str) -> None:
     """Refuses what cannot be a reference.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from test_report import Page, headline, section
+
+from dixc.report.compare import number
 
 
 @pytest.fixture
@@ -82,10 +86,34 @@ def test_models_and_logs(run):
 
 def test_report(run):
     page = (run / "report.html").read_text()
-    for expected in ("xcdiff", "pbe", "E_rho", "base", "grad", "hess"):
-        assert expected in page
     summary = table(run, "summary")
+    cells = headline(page)
+    rows = {"pbe": "none", "xcdiff base": "base", "xcdiff grad": "grad", "xcdiff hess": "hess"}
+    assert {name for name, _ in cells} == set(rows)
+    for metric, column in (("e_rho_mEh", "E_rhomEh"), ("tddft_mae_eV", "TDDFT MAEeV")):
+        test = summary[(summary.split == "test") & (summary.metric == metric)].set_index("loss")
+        for name, loss in rows.items():
+            assert cells[name, column] == number(test.value[loss]), (name, column)
     assert {"model", "loss", "split", "metric", "value", "spread", "n", "n_failed"} == set(summary.columns)
+
+
+def test_lines_of_the_report_load_a_trained_functional(run, tmp_path):
+    lines = "".join(
+        Page(
+            re.search(r"<pre>(.*?)</pre>", section((run / "report.html").read_text(), "models"), re.S)[0]
+        ).words
+    )
+    (tmp_path / "results").symlink_to(run.parent)
+    (tmp_path / "molecule.xyz").write_text("2\n\nLi 0 0 0\nH 0 0 1.6\n")
+    script = lines + "\nprint(mf.converged, mf.xc, mf.e_tot)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    converged, functional, energy = done.stdout.split()[-3:]
+    # the last object is the reference: LiH with B3LYP
+    assert (converged, functional) == ("True", "b3lyp")
+    assert -8.2 < float(energy) < -8.0
 
 
 def test_stages_run_by_hand_and_agree(run, tmp_path):

@@ -13,8 +13,19 @@ import pytest
 
 from dixc.config import Config
 from dixc.errors import UserError
-from dixc.report import FIGURES, compare, figures, narrative, paper, plots_training, sections
-from dixc.report.metrics import summarise
+from dixc.report import (
+    FIGURES,
+    compare,
+    figures,
+    narrative,
+    paper,
+    plots_training,
+    recommendation,
+    sections,
+    terminal,
+)
+from dixc.report.metrics import BY_NAME, summarise
+from dixc.report.sources import Sources
 from dixc.stages import report
 from dixc.stages.tables import COLUMNS, as_types, write_tables
 
@@ -183,6 +194,22 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", "".join(self.words))
 
 
+def section(text: str, name: str) -> str:
+    """HTML of a section of the page; empty without it."""
+    found = re.search(rf'<section id="{name}">(.*?)</section>', text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def headline(text: str) -> dict[tuple[str, str], str]:
+    """Cells of the page's table of test metrics, by the words at the head of their row and of their column."""
+    rows = [
+        [Page(cell).text.strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
+        for row in re.findall(r"<tr>(.*?)</tr>", section(text, "test"), re.DOTALL)
+    ]
+    head, *body = rows
+    return {(row[0], column): cell for row in body for column, cell in zip(head, row, strict=True)}
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Folder, tables and text of a report with everything in it."""
@@ -199,11 +226,181 @@ def test_numbers_of_the_summary_are_in_the_page(whole):
     folder, _, text = whole
     summary = pd.read_csv(folder / "tables" / "summary.csv")
     page = Page(text).text
-    for row in summary[(summary["split"] == "test") & summary["metric"].isin(sections.HEADLINE)].itertuples():
-        assert compare.number(row.value) in page
+    cells = headline(text)
+    shown = summary[(summary["split"] == "test") & summary["metric"].isin(sections.HEADLINE)]
+    assert len(shown) > 50
+    for row in shown.itertuples():
+        metric = BY_NAME[row.metric]
+        cell = cells[compare.label((row.model, row.loss)), f"{metric.label}{metric.unit}"]
+        assert re.split("[† ]", cell)[0] == compare.number(row.value), (row, cell)
     assert "2 test" not in page.split("In short")[0]
     assert "8 for testing (5 to 7 heavy atoms)" in page
     assert "B3LYP/def2-svp" in page
+
+
+def test_trained_functionals_are_named_with_lines_that_load_them(whole):
+    models = section(whole[2], "models")
+    for loss in ("base", "grad", "hess"):
+        for seed in (0, 1):
+            assert f"<code>results/synthetic/models/xcdiff-{loss}-{seed}.pt</code>" in models
+    code = Page(re.search(r"<pre>(.*?)</pre>", models, re.DOTALL)[0])
+    lines = "".join(code.words)
+    compile(lines, "report", "exec")
+    assert "dixc.pyscf.RKS(mol, xc=xc)" in lines
+    assert 'accelerate(dft.RKS(mol, xc="b3lyp")' in lines
+
+
+def with_settings(**changes) -> Config:
+    """The config of the synthetic tables with other sections."""
+    return Config.model_validate(make_config().model_dump(mode="json", exclude_none=True) | changes)
+
+
+def test_an_own_class_is_loaded_by_its_import_path():
+    config = with_settings(models=[{"name": "my.module:Mine", "label": "mine"}])
+    code = sections.trained(config, make_tables(models=("mine",)))["code"]
+    assert 'dixc.load("results/synthetic/models/mine-base-0.pt", ["my.module:Mine"])' in code
+
+
+@pytest.mark.parametrize(
+    ("functional", "basis", "comparable"),
+    [
+        ("b3lyp", "def2-svp", True),
+        ("B3LYP ", "def2SVP", True),
+        ("b3lyp", "def2-tzvp", False),
+        ("pbe0", "def2-svp", False),
+        ("hf", "def2-svp", False),
+    ],
+)
+def test_the_paper_is_left_out_where_its_reference_is_another(tmp_path, functional, basis, comparable):
+    config = with_settings(reference={"functional": functional, "basis": basis})
+    text = make_report(tmp_path, make_tables(), config, [])
+    assert bool(section(text, "paper")) == comparable
+    assert ("−66 %" in Page(text).text) == comparable
+    assert ('href="#paper"' in text) == comparable
+    # a file of the workflow, also where there is nothing to compare
+    assert (tmp_path / "figures/paper.svg").is_file()
+    assert text.count("data:image/svg+xml") == len(FIGURES) - (0 if comparable else 1)
+
+
+@pytest.mark.parametrize(
+    ("functional", "words"),
+    [
+        ("b3lyp", "imitate an expensive hybrid"),
+        ("hf", "imitate Hartree-Fock"),
+        ("tpss", "imitate another one, TPSS"),
+    ],
+)
+def test_the_reference_is_called_what_it_is(tmp_path, functional, words):
+    page = Page(
+        make_report(tmp_path, make_tables(), with_settings(reference={"functional": functional}), [])
+    ).text
+    assert words in page
+    assert ("Hybrid functionals such as" in page) == (functional == "b3lyp")
+
+
+# --- which loss
+
+
+def validated(values: dict[str, tuple[float, float]], seeds=(0,), count: int = 4) -> dict[str, pd.DataFrame]:
+    """Tables with `count` validation molecules, on which each loss has a total-energy error and an E_rho."""
+    tables = make_tables(seeds=seeds)
+    scf = tables["scf"]
+    one = scf[(scf["split"] == "validation") & (scf["molecule"] == "oxirane")]
+    more = pd.concat([one.iloc[:0], *(one.assign(molecule=f"molecule{number}") for number in range(count))])
+    for loss, (energy, e_rho) in values.items():
+        more.loc[more["loss"] == loss, ["e_tot_error_mEh", "e_rho_mEh"]] = energy, e_rho
+    tables["scf"] = pd.concat([scf[scf["split"] != "validation"], more], ignore_index=True)
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("values", "loss", "words"),
+    [
+        (
+            {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)},
+            "hess",
+            "hess is recommended: on the 4 validation molecules it is clearly better than base on E_rho and than grad "
+            "on E_rho, and nowhere clearly worse; one seed, so with reserve.",
+        ),
+        (
+            {"base": (3, 0.5), "grad": (5, 0.8), "hess": (5, 0.6)},
+            "base",
+            "base is recommended: on the 4 validation molecules it is clearly better than grad on Total energy MAE and "
+            "E_rho and than hess on Total energy MAE and E_rho",
+        ),
+        (
+            {"base": (3, 1.0), "grad": (5, 0.8), "hess": (6, 0.5)},
+            None,
+            "no loss can be recommended for everything: on the 4 validation molecules base is best for Total energy "
+            "MAE; hess is best for E_rho",
+        ),
+        (
+            {"base": (5, 0.50), "grad": (5, 0.51), "hess": (5, 0.49)},
+            None,
+            "no loss can be recommended: on the 4 validation molecules none is clearly ahead of all others",
+        ),
+    ],
+)
+def test_a_loss_is_recommended_by_validation_molecules(values, loss, words):
+    tables = validated(values)
+    # whatever the test says
+    for other in ("base", "grad", "hess"):
+        set_values(tables, other, [1000.0 if other == loss else 0.1] * 8)
+    (sentence,) = recommendation.recommendations(make_config(), tables)
+    assert sentence.startswith(f"xcdiff: {words}")
+    assert recommendation.recommended(make_config(), tables, "xcdiff") == loss
+    if loss:
+        assert f"models/xcdiff-{loss}-0.pt" in sections.trained(make_config(), tables)["code"]
+
+
+def test_seeds_that_disagree_recommend_nothing():
+    tables = validated({"base": (5, 1.0), "grad": (5, 1.0), "hess": (5, 1.0)}, seeds=(0, 1))
+    scf = tables["scf"]
+    scf.loc[(scf["loss"] == "hess") & (scf["seed"] == 0) & (scf["split"] == "validation"), "e_rho_mEh"] = 0.4
+    assert recommendation.recommended(make_config((0, 1)), tables, "xcdiff") is None
+
+
+def test_without_enough_molecules_or_losses_nothing_is_recommended():
+    clear = {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)}
+    (sentence,) = recommendation.recommendations(make_config(), validated(clear, count=2))
+    assert "no loss can be recommended: 2 validation molecules" in sentence
+    (sentence,) = recommendation.recommendations(make_config(), validated(clear, count=0))
+    assert "no loss can be recommended: no validation molecules" in sentence
+    (sentence,) = recommendation.recommendations(
+        with_settings(training={"losses": ["base"]}), validated(clear)
+    )
+    assert sentence == "xcdiff: no loss can be recommended: the run has base alone."
+
+
+# --- elements that training does not have
+
+
+def test_an_element_that_training_does_not_have_is_said(tmp_path):
+    tables = make_tables(failed={("hess", 0, "pyrrole")})
+    scf = tables["scf"]
+    scf.loc[scf["molecule"] == "furan", "e_tot_error_fit_mEh"] = np.nan
+    summary = summarise(tables)
+    test = summary[summary["split"] == "test"].set_index(["loss", "model", "metric"])
+    fit, counted = (
+        test.loc["hess", "xcdiff", name] for name in ("e_tot_mae_fit_mEh", "unseen_element_molecules")
+    )
+    # furan is no failure, pyrrole is one
+    assert (fit["n"], fit["n_failed"]) == (6, 1)
+    assert (counted["value"], counted["n"], counted["n_failed"]) == (1, 8, 0)
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "1 of 8 test molecules has an element that no training molecule has: furan. Trained" in page
+    assert "1 of the test molecules: an element" in terminal.summary_text(tmp_path / "tables/summary.csv")
+
+
+def test_elements_are_told_from_formulas(tmp_path):
+    known = {"water": ("train", "H2O"), "furan": ("test", "C4H4O"), "toluene": ("test", "C7H7Cl+")}
+    rows = {name: {"split": split, "formula": formula} for name, (split, formula) in known.items()}
+    words = sections.unseen(make_tables(), Sources(rows))
+    assert words.startswith(
+        "2 of 8 test molecules have an element that no training molecule has: furan (C), "
+    )
+    assert "toluene (C, Cl)" in words
+    assert not sections.unseen(make_tables())
 
 
 def test_nothing_is_loaded_from_elsewhere(whole):

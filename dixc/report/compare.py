@@ -127,6 +127,11 @@ def label(functional: Functional) -> str:
     return model if loss == "none" else f"{model} {loss}"
 
 
+def listed(names: list[str]) -> str:
+    """`a, b and c`."""
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number with `digits` significant digits, no exponent where it can be avoided; a dash for NaN."""
     if value is None or not np.isfinite(value):

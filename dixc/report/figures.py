@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dixc.report import FIGURES, plots, plots_states, plots_training, theme
+from dixc.report import FIGURES, paper, plots, plots_states, plots_training, theme
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def draw_all(config, tables: dict[str, pd.DataFrame], logs: dict[str, pd.DataFra
     no_rows = "No {} rows in the tables of this run."
     calls = {
         "metrics": (plots.metrics_figure, (config, tables), no_rows.format("converged test")),
-        "paper": (plots.paper_figure, (config, tables), no_rows.format("comparable")),
+        "paper": (plots.paper_figure, (config, tables), _no_paper(config, no_rows.format("comparable"))),
         "density_error": (plots.size_figure, (config, tables), no_rows.format("converged SCF")),
         "warmstart": (plots.warmstart_figure, (config, tables), no_rows.format("converged warm-start")),
         "excitations": (plots_states.excitation_figure, (config, tables), no_rows.format("converged TDDFT")),
@@ -73,3 +73,11 @@ def draw_all(config, tables: dict[str, pd.DataFrame], logs: dict[str, pd.DataFra
         ReportFigure(name, *WORDS[name], theme.drawn(calls[name][0], *calls[name][1], nothing=calls[name][2]))
         for name in FIGURES
     ]
+
+
+def _no_paper(config, no_rows: str) -> str:
+    """What stands in place of the figure that compares with the paper."""
+    if paper.is_comparable(config):
+        return no_rows
+    reference = f"{config.reference.functional}/{config.reference.basis}"
+    return f"The reference is {reference}, not the paper's B3LYP/def2-SVP."

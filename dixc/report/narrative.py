@@ -13,6 +13,7 @@ from dixc.report.compare import (
     compare,
     functionals,
     label,
+    listed,
     molecule_means,
     number,
     signed_percent,
@@ -70,7 +71,7 @@ def step_sentence(step: Step) -> str:
     for change in step.changes:
         percent = "" if change.verdict == "no clear change" else f" {signed_percent(change.percent)}"
         groups[change.verdict].append(BY_NAME[change.metric].label + percent)
-    words = "; ".join(f"{verdict} on {_listed(names)}" for verdict, names in groups.items() if names)
+    words = "; ".join(f"{verdict} on {listed(names)}" for verdict, names in groups.items() if names)
     return f"{step.model}, {step.title}: {words}."
 
 
@@ -91,10 +92,6 @@ def change_sentence(change: Change, new: str, old: str) -> str:
         f"({number(change.against)} → {number(change.value)} {metric.unit}; "
         f"better on {change.n_better} of {change.n} molecules{left_out}; {seeds})."
     )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 
 def best(tables: dict[str, pd.DataFrame], metric: str, among: list[Functional]) -> list[Functional]:
@@ -122,9 +119,9 @@ def winner_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
         for metric in JUDGED:
             first = best(tables, metric, [one for one in everything if one[0] == model])
             if first:
-                wins.setdefault(_listed([loss for _, loss in first]), []).append(BY_NAME[metric].label)
+                wins.setdefault(listed([loss for _, loss in first]), []).append(BY_NAME[metric].label)
         if wins:
-            words = "; ".join(f"{loss} on {_listed(metrics)}" for loss, metrics in wins.items())
+            words = "; ".join(f"{loss} on {listed(metrics)}" for loss, metrics in wins.items())
             sentences.append(f"{model}, best loss by the mean alone, however small the gap: {words}.")
     return sentences
 
@@ -144,7 +141,7 @@ def baseline_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
                 if change
             ]
             if shares:
-                parts.append(f"{BY_NAME[metric].label} is {_listed(shares)}")
+                parts.append(f"{BY_NAME[metric].label} is {listed(shares)}")
         if parts:
             sentences.append(f"{label(learned)}: {'; '.join(parts)}.")
     return sentences

@@ -44,7 +44,15 @@ CLAIMS = (
     Claim("tddft_mae_eV", "TDDFT: MAE of excitation energies of XCdiff with Hessian supervision",
           "−19 to −35 %", -35.0, -19.0, "hess", "xcdiff"),
 )  # fmt: skip
+REFERENCE = ("b3lyp", "def2svp")
 DERIVATIVE_LOSSES = ("grad", "hess")
+
+
+def is_comparable(config) -> bool:
+    """Whether a run distils what the paper does, B3LYP/def2-SVP; else its figures mean nothing here."""
+    reference = config.reference
+    basis = reference.basis.lower().replace("-", "").replace("_", "").replace(" ", "")
+    return (reference.functional.strip().lower(), basis) == REFERENCE
 
 
 @dataclass(frozen=True)

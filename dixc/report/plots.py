@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from dixc.report.compare import Functional, functionals, label
 from dixc.report.metrics import BY_NAME, floats, samples
-from dixc.report.paper import CLAIMS, ours
+from dixc.report.paper import CLAIMS, is_comparable, ours
 from dixc.report.theme import (
     COLOURS,
     PAPER,
@@ -90,7 +90,9 @@ def _metric_panel(panel: Axes, rows: pd.DataFrame, name: str, chosen: list[Funct
 
 
 def paper_figure(config, tables: Tables) -> Figure | None:
-    """Percent changes of the paper as grey ranges, ours as marks."""
+    """Percent changes of the paper as grey ranges, ours as marks; none where the reference is not the paper's."""
+    if not is_comparable(config):
+        return None
     found = ours(config, tables)
     claims = [claim for claim in CLAIMS if any(one.claim is claim for one in found)]
     if not claims:

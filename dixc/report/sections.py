@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from dixc.report import narrative, paper
+from dixc.method import is_hartree_fock
+from dixc.report import narrative, paper, recommendation
 from dixc.report.compare import Functional, functionals, label, number, signed_percent
-from dixc.report.metrics import BY_NAME, METRICS
+from dixc.report.metrics import BY_NAME, METRICS, has_unseen_element
 from dixc.report.narrative import best
 from dixc.report.plots_training import cost
 from dixc.report.sources import NO_SOURCES, Sources
@@ -129,7 +130,9 @@ def _change_cell(change) -> dict[str, str]:
 
 
 def paper_rows(config, tables: Tables) -> list[dict[str, Any]]:
-    """The paper's figures, each with ours."""
+    """The paper's figures, each with ours; none where the reference is not the paper's."""
+    if not paper.is_comparable(config):
+        return []
     found = paper.ours(config, tables)
     return [
         {"title": claim.title, "figure": claim.figure,
@@ -140,7 +143,10 @@ def paper_rows(config, tables: Tables) -> list[dict[str, Any]]:
 
 
 def tiles(config, tables: Tables) -> list[dict[str, Any]]:
-    """The paper's figures and ours in a few numbers: the mean over models, or the one claimed for."""
+    """The paper's figures and ours in a few numbers: the mean over models, or the one claimed for.
+
+    The paper's are empty where the reference is not the paper's.
+    """
     found = paper.ours(config, tables)
     models = {one.model for one in found}
     result = []
@@ -151,7 +157,7 @@ def tiles(config, tables: Tables) -> list[dict[str, Any]]:
         if mine and pd.notna(claim.low):
             title = BY_NAME[claim.metric].label.replace("Iterations saved", "Iterations")
             title = f"{title}, {claim.model}" if of_one and len(models) > 1 else title
-            result.append({"title": title, "paper": claim.figure, "ours": [
+            result.append({"title": title, "paper": claim.figure if paper.is_comparable(config) else "", "ours": [
                 {"loss": one.loss, "percent": signed_percent(one.percent), "verdict": one.verdict,
                  "kind": one.verdict.replace(" ", "-")} for one in mine]})  # fmt: skip
     return result
@@ -236,6 +242,83 @@ def _word(value: Any) -> str:
     if value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return "–"
     return number(value, 4) if isinstance(value, float) else str(value)
+
+
+def trained(config, tables: Tables) -> dict[str, Any]:
+    """The trained functionals of the tables: which loss to take, their files, and Python that uses one.
+
+    Files are named from the folder in which the run was started.
+    """
+    scf = tables["scf"]
+    learned = scf[scf["loss"] != "none"].drop_duplicates(["model", "loss", "seed"])
+    own = set(config.trained())
+    names = [f"{row.model}-{row.loss}-{row.seed}" for row in learned.itertuples()]
+    names = [name for name in names if name in own]
+    if not names:
+        return {"words": [], "rule": recommendation.RULE, "files": [], "code": ""}
+    winners = {model.key: recommendation.recommended(config, tables, model.key) for model in config.models}
+    ahead = [name for name in names if winners.get((one := config.parse(name)).model) == one.loss]
+    return {
+        "words": recommendation.recommendations(config, tables),
+        "rule": recommendation.RULE,
+        "files": [{"name": name, "path": _model_path(config, name)} for name in names],
+        "code": _code(config, (ahead or names)[0]),
+    }
+
+
+def _model_path(config, name: str) -> str:
+    return f"results/{config.run}/models/{name}.pt"
+
+
+def _code(config, name: str) -> str:
+    """Lines of Python that run a molecule with a trained functional, and the reference with its help."""
+    path, reference = _model_path(config, name), config.reference
+    entry = config.model(config.parse(name).model)
+    # an own class must be named by who loads it: a file cannot choose what is imported
+    load = f'"{path}"' if ":" not in entry.name else f'dixc.load("{path}", ["{entry.name}"])'
+    hybrid = (
+        "scf.RHF(mol)"
+        if is_hartree_fock(reference.functional)
+        else f'dft.RKS(mol, xc="{reference.functional}")'
+    )
+    return "\n".join(
+        [
+            "import dixc",
+            "import dixc.pyscf",
+            "from pyscf import dft, gto, scf",
+            "",
+            f'mol = gto.M(atom="molecule.xyz", basis="{reference.basis}")   # elements as in training',
+            f"xc = {load}",
+            "",
+            "mf = dixc.pyscf.RKS(mol, xc=xc)   # a PySCF object: TDDFT(), nuc_grad_method(), ...",
+            "mf.kernel()",
+            "",
+            f"mf = dixc.pyscf.accelerate({hybrid}, xc=xc)   # the reference itself, in fewer Fock builds",
+            "mf.kernel()",
+        ]
+    )
+
+
+def unseen(tables: Tables, sources: Sources = NO_SOURCES) -> str:
+    """Which test molecules have an element that no training molecule has, in a sentence; empty if none has."""
+    known = sources.elements_of_training()
+    scf = tables["scf"]
+    test = scf[scf["split"] == "test"]
+    marked = set(scf.loc[has_unseen_element(scf) & (scf["split"] == "test").to_numpy(), "molecule"])
+    words = []
+    for name in dict.fromkeys(test["molecule"]):
+        elements = sorted(sources.elements(name) - known) if known else []
+        if elements or name in marked:
+            words.append(f"{name} ({', '.join(elements)})" if elements else name)
+    if not words:
+        return ""
+    total = test["molecule"].nunique()
+    more = f" and {len(words) - MOST_LINKS} more" if len(words) > MOST_LINKS else ""
+    return (
+        f"{len(words)} of {total} test molecules {'has' if len(words) == 1 else 'have'} an element that no training "
+        f"molecule has: {', '.join(words[:MOST_LINKS])}{more}. Trained functionals extrapolate there. Means of fitted "
+        "energies leave these molecules out, which is no failure: there is no energy of that element to take off."
+    )
 
 
 def glossary(config) -> dict[str, list[tuple[str, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,15 @@ class Sources:
         """Formula and SMILES of a molecule, as far as known."""
         entry = self.molecules.get(name, {})
         return ", ".join(word for word in (entry.get("formula", ""), entry.get("smiles", "")) if word)
+
+    def elements(self, name: str) -> frozenset[str]:
+        """Symbols of a molecule's elements, from its formula; none if that is not known."""
+        return frozenset(re.findall(r"[A-Z][a-z]?", self.molecules.get(name, {}).get("formula", "")))
+
+    def elements_of_training(self) -> frozenset[str]:
+        """Symbols of the elements in all training molecules; none if they are not known."""
+        train = [name for name, entry in self.molecules.items() if entry.get("split") == "train"]
+        return frozenset().union(*map(self.elements, train))
 
     def log(self, table: str, model: str, loss: str, seed: int, molecule: str, guess: str = "") -> str | None:
         """Link (relative to the run's folder) to the log behind a row; None if there is no such file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from dixc.method import exchange_of, is_hartree_fock
 from dixc.report.compare import Functional, functionals, label, number
 from dixc.report.metrics import BY_NAME, samples
 from dixc.report.narrative import best
@@ -33,9 +34,7 @@ def done(config, tables: Tables) -> list[str]:
     }
     paragraphs = [
         "Density functional theory computes the energy of a molecule from the density of its electrons. What it must "
-        f"approximate is the exchange-correlation functional. Hybrid functionals such as {reference} are good "
-        "approximations, but their exact exchange makes every step of a calculation (a Fock build) expensive; "
-        "functionals without it are cheap and less accurate.",
+        f"approximate is the exchange-correlation functional. {_why(config.reference.functional)}",
         f"This run takes {reference}/{basis} as the truth and asks how well cheaper functionals imitate it.",
     ]
     learned = ", ".join(model.key for model in config.models)
@@ -51,6 +50,29 @@ def done(config, tables: Tables) -> list[str]:
         + (f", beside established functionals ({untrained})." if untrained else ".")
     )
     return paragraphs
+
+
+def kind(functional: str) -> str:
+    """What the functional to be imitated is, for the head of the report."""
+    if is_hartree_fock(functional):
+        return "Hartree-Fock"
+    return "an expensive hybrid" if exchange_of(functional) else f"another one, {functional.upper()}"
+
+
+def _why(functional: str) -> str:
+    """What kind of functional the reference is, and what cheaper ones lack."""
+    name = functional.upper()
+    if is_hartree_fock(functional):
+        return (
+            f"The reference here, Hartree-Fock ({name}), has exact exchange instead, which makes every step of a "
+            "calculation (a Fock build) expensive; functionals without it are cheap."
+        )
+    if exchange_of(functional):
+        return (
+            f"Hybrid functionals such as {name} are good approximations, but their exact exchange makes every step of "
+            "a calculation (a Fock build) expensive; functionals without it are cheap and less accurate."
+        )
+    return f"The reference here, {name}, has no exact exchange, which would make every step (a Fock build) expensive."
 
 
 def meaning(config, tables: Tables) -> list[str]:
@@ -71,10 +93,16 @@ def meaning(config, tables: Tables) -> list[str]:
             )  # fmt: skip
     builds = _leader(tables, "warmstart_fock_builds_density", trained)
     minao = _mean(tables, "warmstart_fock_builds_minao", None)
+    accelerated = _leader(tables, "warmstart_fock_builds_accelerate", trained)
     if builds and minao is not None:
+        steps = (
+            f"{number(accelerated[1])} when it is accelerated by the density and Hessian of {label(accelerated[0])}, "
+            if accelerated
+            else ""
+        )
         sentences.append(
             f"Saved work: {config.reference.functional.upper()} itself needs {number(builds[1])} Fock builds when it "
-            f"starts from the density of {label(builds[0])}, and {number(minao)} from the usual guess."
+            f"starts from the density of {label(builds[0])}, {steps}and {number(minao)} from the usual guess."
         )
     return sentences
 
