@@ -14,6 +14,7 @@ import typer
 from dixc import __version__
 from dixc.errors import UserError
 from dixc.launch import CommandGroup, run_stage
+from dixc.models import DEFAULT
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -235,7 +236,7 @@ def scf(
         typer.Option(
             "--xc",
             help="Name (see `dixc models`) or import path of a functional, or a model file "
-            "[default: xcdiff-b3lyp; with --accelerate: r2scan].",
+            f"[default: {DEFAULT}; with --accelerate: r2scan].",
         ),
     ] = None,
     hybrid: Annotated[
@@ -267,7 +268,7 @@ def scf(
     if hybrid is None:
         if accelerate:
             raise UserError("--accelerate needs --hybrid, the functional to be converged")
-        run_stage("dixc.stages.scf", threads, molecule, xc or "xcdiff-b3lyp", n_states=tddft, **options)
+        run_stage("dixc.stages.scf", threads, molecule, xc or DEFAULT, n_states=tddft, **options)
         return
     if tddft:
         raise UserError("--tddft goes with --xc, not with --hybrid")

@@ -249,8 +249,9 @@ class Scaled(PointwiseFunctional):
 
 @pytest.mark.parametrize("factor", [3.0, -1.0, float("nan")])
 def test_bad_model_falls_back_to_pyscf(factor, builds):
-    plain, lines = mean_field("water", "b3lyp"), []
-    mf = dixc.pyscf.accelerate(plain, xc=Scaled(factor))
+    plain, lines, model = mean_field("water", "b3lyp"), [], Scaled(1.0)
+    mf = dixc.pyscf.accelerate(plain, xc=model)
+    model.factor = factor  # not before: a functional without finite energies is refused
     mf.verbose, mf.stdout = (
         3,
         type("Stream", (), {"write": lambda self, t: lines.append(t), "flush": lambda s: 0})(),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import molecule
-from pyscf import dft
+from pyscf import dft, gto
 
 import dixc.pyscf
+from dixc.errors import UserError
 from dixc.excitations import CasidaMatrix, ResponseSolver, Window, dense_matrices
 from dixc.grassmann import OrbitalRotations
 
@@ -67,3 +68,10 @@ def test_amplitudes_are_normalised(mf):
     for energy, amplitude in zip(found.energies, found.amplitudes, strict=True):
         other = plus @ amplitude.ravel() / energy
         assert abs(np.vdot(other, amplitude) - 1) < 1e-8
+
+
+@pytest.mark.parametrize(("atom", "charge"), [("He 0 0 0", 0), ("H 0 0 0", 1)])
+def test_no_pairs_no_excitations(atom, charge):
+    mf = dixc.pyscf.RKS(gto.M(atom=atom, charge=charge, basis="sto-3g", verbose=0), xc="pbe").run()
+    with pytest.raises(UserError, match="both occupied and virtual"):
+        ResponseSolver(mf)

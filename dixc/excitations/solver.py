@@ -39,6 +39,9 @@ class ResponseSolver:
         matrices: A + B and A - B over all pairs, if they are there: then products cost nothing to speak of.
         dtype: of the products' work on the grid where the functional is pointwise; see `xc_kernel`.
 
+    Raises:
+        UserError: no occupied or no virtual orbitals, or an occupied one above a virtual one.
+
     Attributes:
         differences: e_a - e_i, (n_vir, n_occ), hartree.
         hybrid: fraction of exact exchange.
@@ -57,6 +60,8 @@ class ResponseSolver:
     ):
         self.mf, self.window = mf, Window.of(mf)
         self.differences = self.window.differences
+        if not self.differences.size:
+            raise UserError("TDDFT: no excitations without both occupied and virtual orbitals")
         if self.differences.min() <= 0:
             raise UserError("TDDFT: an occupied orbital lies above a virtual one")
         self.n_products, self.tried = 0, []

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+DEFAULT = "xcdiff-b3lyp"  # what runs where no functional is named
 
 
 def shipped() -> list[str]:

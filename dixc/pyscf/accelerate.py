@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyscf import lib, scf
-from pyscf.soscf.newton_ah import _CIAH_SOSCF
-
 from dixc.errors import UserError
 from dixc.functionals.base import Functional
-from dixc.functionals.registry import resolve
-from dixc.pyscf.accelerated import Accelerated, Acceleration
+from dixc.pyscf.accelerated import Accelerated, Acceleration, accelerated
+from dixc.pyscf.mean_field import as_functional
+from dixc.pyscf.targets import require_suited
 
 
 def accelerate(mf, xc: Functional | str, **settings: Any):
@@ -38,25 +36,9 @@ def accelerate(mf, xc: Functional | str, **settings: Any):
     """
     if isinstance(mf, Accelerated):
         mf = mf.undo_accelerate()
-    _refuse_unsuited(mf)
-    functional = xc if isinstance(xc, Functional) else resolve(str(xc))
+    require_suited(mf)
     try:
-        acceleration = Acceleration(functional, **settings)
+        acceleration = Acceleration(as_functional(xc), **settings)
     except TypeError as error:
         raise UserError(f"accelerate: {str(error).split('() ')[-1]}") from None
-    return lib.set_class(Accelerated(mf, acceleration), (Accelerated, mf.__class__))
-
-
-def _refuse_unsuited(mf) -> None:
-    name = type(mf).__name__
-    if getattr(mf, "irrep_nelec", None) or hasattr(mf, "smearing_method"):
-        raise UserError("accelerate fills the lowest orbitals: no fixed irreps (irrep_nelec), no smearing")
-    if not isinstance(mf, scf.hf.SCF):
-        raise UserError(f"accelerate needs a PySCF RKS or RHF object, not {name}")
-    if isinstance(mf, _CIAH_SOSCF):
-        raise UserError("accelerate takes the mean field itself, not its newton()")
-    closed = isinstance(mf, scf.hf.RHF) and not isinstance(mf, scf.rohf.ROHF) and mf.mol.spin == 0
-    if not closed or getattr(mf.mol, "pbc_intor", None) is not None:
-        raise UserError(
-            f"accelerate needs a molecular closed-shell RKS or RHF, not {name} with spin {mf.mol.spin}"
-        )
+    return accelerated(mf, acceleration)

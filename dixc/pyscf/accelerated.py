@@ -13,9 +13,16 @@ from pyscf.lib import logger
 from pyscf.scf import chkfile
 
 from dixc.functionals.base import Functional
+from dixc.functionals.identity import display_name
 from dixc.grassmann import split_orbitals
 from dixc.pyscf.cheap_model import CheapModel
+from dixc.pyscf.fingerprint import fingerprint
 from dixc.pyscf.hybrid_steps import HybridPoint, HybridSteps, tolerances
+from dixc.pyscf.targets import is_left_to_pyscf, require_suited
+
+# attributes of a mean field that no energy depends on: results, and how and how far it is converged
+RESULTS = frozenset({"mo_coeff", "mo_occ", "mo_energy", "e_tot", "converged", "cycles", "scf_summary"})
+CONTROL = frozenset({"conv_tol", "conv_tol_grad", "conv_tol_cpscf", "max_cycle", "callback", "chkfile"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Acceleration:
     @property
     def name(self) -> str:
         """Name of the functional for log lines."""
-        return getattr(self.functional, "name", type(self.functional).__name__.lower())
+        return display_name(self.functional)
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,13 @@ class Accelerated:
         """The mean field without acceleration, with the results that it has."""
         plain = lib.view(self, lib.drop_class(self.__class__, Accelerated))
         for name in [*Accelerated._keys, "_solved", "_given_get_veff", "_veff_calls"]:
-            delattr(plain, name)
+            plain.__dict__.pop(name, None)
         if self._given_get_veff is not None:
             plain.get_veff = self._given_get_veff
         return plain
+
+    def __reduce__(self) -> tuple:
+        return accelerated, (self.undo_accelerate(), self.acceleration)
 
     def get_veff(self, *args, **kwargs):
         """The mean field's own; every call is counted."""
@@ -102,10 +112,15 @@ class Accelerated:
 
         The cheap functional's SCF starts from `dm0`, else from the density that the object has, else from PySCF's
         guess. An object that is converged already starts from its own orbitals, and one that this method converged
-        to the same thresholds costs no Fock build. With max_cycle 0 this is PySCF's own kernel.
+        to the same thresholds costs no Fock build. With max_cycle 0, without electrons and for a model without atoms
+        this is PySCF's own kernel.
+
+        Raises:
+            UserError: what was changed since cannot be accelerated, such as fixed irreps.
         """
-        if self.max_cycle <= 0:
-            return super().scf(dm0, **kwargs)
+        require_suited(self)
+        if self.max_cycle <= 0 or is_left_to_pyscf(self):
+            return self._leave_to_pyscf(dm0, kwargs)
         if dm0 is None and self._is_answered():
             logger.note(self, "already converged, SCF energy = %.15g", self.e_tot)
             return self.e_tot
@@ -120,14 +135,18 @@ class Accelerated:
 
     kernel = lib.alias(scf, alias_name="kernel")
 
+    def _leave_to_pyscf(self, dm0: NDArray | None, kwargs: dict) -> float:
+        self._veff_calls, self._solved, self.accelerated_by_diis = 0, None, True
+        super().scf(dm0, **kwargs)
+        self.hybrid_fock_builds = self._veff_calls
+        return self.e_tot
+
     def _problem(self) -> str:
-        """Fingerprint of what is solved: molecule, basis, external fields, functional, grid, kind of integrals."""
-        grids = getattr(self, "grids", None)
-        points = None if grids is None else (grids.level, id(grids), id(grids.coords))
-        rest = (self.mol.nelectron, self.mol.energy_nuc(), getattr(self, "xc", "hf"), points,
-                *(id(getattr(self, part, None)) for part in ("_numint", "with_df", "with_solvent")))  # fmt: skip
+        """Fingerprint of all that reaches the energy: whatever the object holds, and the matrices that come from it."""
+        own = Accelerated._keys | {"_solved", "_veff_calls"}
         matrices = np.ascontiguousarray(self.get_hcore()), np.ascontiguousarray(self.get_ovlp())
-        return hashlib.sha256(b"".join(m.tobytes() for m in matrices) + repr(rest).encode()).hexdigest()
+        values = b"".join(matrix.tobytes() for matrix in matrices) + repr(self.energy_nuc()).encode()
+        return hashlib.sha256(values).hexdigest() + fingerprint(self, RESULTS | CONTROL | own)
 
     def _holds(self, solved: _Solved | None) -> bool:
         """Whether a former solution is still that of this object."""
@@ -146,6 +165,9 @@ class Accelerated:
         how = self.acceleration
         model = CheapModel(self, how.functional, how.grid_level, how.fit_coulomb, how.exchange)
         steps = HybridSteps(self, model, how.rtol, how.secants)
+        start_from_own = dm0 is None and self.mo_coeff is not None
+        if dm0 is None and not start_from_own:  # the guess may lie in the checkpoint that is written next
+            dm0 = self.get_init_guess(self.mol, self.init_guess)
         if self.chkfile:
             chkfile.save_mol(self.mol, self.chkfile)
         self.pre_kernel({"mf": self, "h1e": steps.hcore, "s1e": steps.overlap})
@@ -234,3 +256,22 @@ def _orthonormal(orbitals: NDArray, overlap: NDArray) -> bool:
     return orbitals.shape[0] == len(overlap) and np.allclose(
         orbitals.T @ overlap @ orbitals, np.eye(orbitals.shape[1]), atol=1e-6
     )
+
+
+def accelerated(mf, acceleration: Acceleration):
+    """A mean field of a class that is mf's with `Accelerated` in front; also what unpickles it."""
+    return lib.set_class(Accelerated(mf, acceleration), (Accelerated, mf.__class__))
+
+
+def _conversion(name: str):
+    def convert(self, *args, **kwargs):
+        return getattr(self.undo_accelerate(), name)(*args, **kwargs)
+
+    convert.__name__ = name
+    convert.__doc__ = f"`{name}()` of the mean field without acceleration."
+    return convert
+
+
+# another kind of mean field is another problem: it is the plain one's
+for _name in ("to_rks", "to_uks", "to_gks", "to_rhf", "to_uhf", "to_ghf", "to_hf", "to_ks", "to_gpu"):
+    setattr(Accelerated, _name, _conversion(_name))

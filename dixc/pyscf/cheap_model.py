@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pyscf import df
+from pyscf import df, lib
 
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian, split_orbitals
@@ -23,9 +23,27 @@ from dixc.pyscf.rks import RKS
 from dixc.response import occupied_response, xc_response
 
 CONV_TOL, CONV_TOL_GRAD = 1e-5, 1e-3  # far below the distance between the two functionals' solutions
+MAX_CYCLE = 50
 
 # share of the hybrid's Fock blocks and exchange response, and loss of the kernel, for a fraction a of exact exchange:
 SHARE, SHARE_SLOPE, KERNEL_LOSS = 0.3, 0.5, 0.8  # 0.3 + 0.5 a, 1 - 0.8 a
+
+
+class CheapKohnSham(RKS):
+    """A mean field with another one's one-electron Hamiltonian.
+
+    Args:
+        hcore: (nao, nao), hartree.
+    """
+
+    _keys = frozenset({"hcore"})
+
+    def __init__(self, mol, functional: Functional, hcore: NDArray):
+        super().__init__(mol, xc=functional)
+        self.hcore = hcore
+
+    def get_hcore(self, mol=None) -> NDArray:
+        return self.hcore
 
 
 class CheapModel:
@@ -44,9 +62,10 @@ class CheapModel:
     """
 
     def __init__(self, mf, functional: Functional, grid_level: int | None, fit_coulomb: bool, exchange: bool):
-        cheap = RKS(mf.mol, xc=functional)
+        self.hcore = np.asarray(mf.get_hcore())
+        cheap = CheapKohnSham(mf.mol, functional, self.hcore)
         cheap.verbose, cheap.stdout, cheap.max_memory = max(0, mf.verbose - 2), mf.stdout, mf.max_memory
-        cheap.chkfile, cheap.init_guess, cheap.max_cycle = None, mf.init_guess, mf.max_cycle
+        cheap.chkfile, cheap.max_cycle = None, MAX_CYCLE
         cheap.conv_tol, cheap.conv_tol_grad, cheap.conv_check = CONV_TOL, CONV_TOL_GRAD, False
         cheap.small_rho_cutoff = 0
         if grid_level is not None:
@@ -58,16 +77,14 @@ class CheapModel:
             cheap = _density_fitted(cheap, fitted)
         else:
             cheap._eri, cheap.direct_scf = mf._eri, mf.direct_scf
-        self.hcore = np.asarray(mf.get_hcore())
-        cheap.get_hcore = lambda *args: self.hcore
         self.mf, self.functional, self.fock_builds = cheap, functional, 0
         self.missing = _exact_exchange(mf) if functional.exact_exchange == 0 else 0.0
         self._exchange: MonopoleExchange | None = None
         if exchange and self.missing and hasattr(cheap, "with_df"):
             self._exchange = MonopoleExchange(mf.get_ovlp(), cheap.with_df)
 
-    def orbitals(self, dm0: NDArray | None = None) -> tuple[NDArray, NDArray] | None:
-        """Occupied and virtual orbitals of the functional's own SCF, from `dm0` or PySCF's guess.
+    def orbitals(self, dm0: NDArray) -> tuple[NDArray, NDArray] | None:
+        """Occupied and virtual orbitals of the functional's own SCF from a density matrix (nao, nao).
 
         None if that SCF does not converge.
         """
@@ -117,6 +134,8 @@ def _density_fitted(cheap: RKS, fitted):
     """`cheap` on the fitted integrals that exist already, or on PySCF's Coulomb-fitting basis for this molecule."""
     if isinstance(fitted, df.DF):
         return cheap.density_fit(with_df=fitted)
-    cheap = cheap.density_fit(auxbasis=df.make_auxbasis(cheap.mol, xc="pbe"))
+    with lib.temporary_env(cheap.mol, verbose=0):  # it is no news that the user's basis has no fitting basis
+        auxbasis = df.make_auxbasis(cheap.mol, xc="pbe")
+    cheap = cheap.density_fit(auxbasis=auxbasis)
     cheap.with_df.build()  # else PySCF makes the integrals again for every Coulomb matrix
     return cheap

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
+from pyscf import df, lib
+from pyscf.df import addons, df_jk
 
-from dixc.errors import DixcWarning
+from dixc.errors import UserError
 from dixc.functionals.base import Functional
+from dixc.functionals.identity import display_name, is_learned
+from dixc.functionals.probe import accepted
 from dixc.functionals.registry import resolve
+from dixc.models import DEFAULT
+from dixc.pyscf.cautions import require_molecule, warn_of
 from dixc.pyscf.numint import NumInt
+
+# functionals of PySCF that stand for a dixc functional where it asks libxc which fitting basis is wanted
+WITH_EXCHANGE, WITHOUT_EXCHANGE = "b3lyp", "pbe"
 
 
 class KohnSham:
@@ -20,22 +28,98 @@ class KohnSham:
 
     Args:
         mol: PySCF molecule.
-        xc: a `Functional`, a registered name or import path, or the path of a model file (a name wins over a file).
+        xc: a `Functional`, a registered name or import path, the name of a shipped model, or the path of a model file
+            (a name wins over a file). The default is the shipped model that `dixc scf` takes, too.
 
     Raises:
-        UserError: `xc` is none of these.
+        UserError: `xc` is none of these; a periodic cell, a model without atoms, or too few orbitals.
     """
 
-    def __init__(self, mol, xc: Functional | str | PathLike[str] = "xcdiff"):
-        functional = xc if isinstance(xc, Functional) else resolve(xc)
-        super().__init__(mol, xc=getattr(functional, "name", type(functional).__name__.lower()))
-        self._numint = NumInt(functional)
-        _warn_of_elements(functional, mol)
+    def __init__(self, mol, xc: Functional | str | PathLike[str] = DEFAULT):
+        require_molecule(mol)
+        functional = as_functional(xc)
+        self._numint = numint = NumInt(functional)
+        super().__init__(mol, xc=display_name(functional))
+        self._numint = numint  # PySCF's constructor leaves one for libxc
+        warn_of(functional, mol)
 
     @property
     def functional(self) -> Functional:
         """The functional that this mean field runs on."""
         return self._numint.functional
+
+    @property
+    def xc(self) -> str:
+        """Name of the functional. A name, file or `Functional` may be assigned: it replaces the functional."""
+        return display_name(self.functional)
+
+    @xc.setter
+    def xc(self, xc: Functional | str | PathLike[str]) -> None:
+        if isinstance(xc, str) and xc == self.xc:
+            return
+        functional = as_functional(xc)
+        warn_of(functional, self.mol)
+        self._numint = NumInt(functional)
+
+    def build(self, mol=None):
+        require_molecule(self.mol if mol is None else mol)
+        return super().build(mol)
+
+    def density_fit(self, auxbasis=None, with_df=None, only_dfj=False):
+        """The same mean field on fitted integrals; PySCF's default fitting basis for its amount of exact exchange."""
+        if with_df is None:
+            if auxbasis is None:
+                stand_in = WITH_EXCHANGE if self.functional.exact_exchange else WITHOUT_EXCHANGE
+                auxbasis = addons.predefined_auxbasis(self.mol, self.mol.basis, stand_in)
+            with_df = df.DF(self.mol, auxbasis)
+            with_df.max_memory, with_df.stdout, with_df.verbose = self.max_memory, self.stdout, self.verbose
+        fitted = df_jk.density_fit(self, auxbasis, with_df, only_dfj)
+        if isinstance(fitted, FittedKohnSham):
+            return fitted
+        return lib.set_class(fitted, (FittedKohnSham, fitted.__class__), fitted.__class__.__name__)
+
+    def nuc_grad_method(self):
+        """PySCF's nuclear gradients; with the response of the grid where the functional is learned.
+
+        Without it they are off by some millihartree a bohr on PySCF's default grid: networks vary faster in space
+        than classical functionals.
+
+        Raises:
+            UserError: the functional is not pointwise.
+        """
+        require_nuclear_derivatives(self)
+        return with_grid_response(super().nuc_grad_method())
+
+    Gradients = nuc_grad_method
+
+    def Hessian(self):
+        """PySCF's second derivatives with respect to the nuclei, which leave out the response of the grid.
+
+        Raises:
+            UserError: the functional is not pointwise.
+        """
+        require_nuclear_derivatives(self)
+        return super().Hessian()
+
+    def to_gks(self, xc=None):
+        raise UserError("dixc's functionals are for collinear spins: no GKS; take dixc.pyscf.UKS")
+
+    def to_ghf(self):
+        """Hartree-Fock with generalised orbitals from this solution."""
+        return self.to_uhf().to_ghf()
+
+    def to_gpu(self):
+        raise UserError("dixc's mean fields run on the CPU: no to_gpu")
+
+    def _as(self, old: type, new: type, xc: Functional | str | PathLike[str] | None):
+        """This object with `new` for `old` among its classes: settings, fitted integrals, solvent and fields stay."""
+        converted = new(self.mol, self.functional if xc is None else xc)
+        numint = converted._numint
+        converted.__dict__.update(self.__dict__)
+        converted.__class__ = lib.replace_class(self.__class__, old, new)
+        if xc is not None:
+            converted._numint, converted.converged = numint, False
+        return converted
 
     def _response(
         self,
@@ -67,20 +151,41 @@ class KohnSham:
         return vind
 
 
-def _warn_of_elements(functional: Functional, mol) -> None:
-    """Warns once a functional and element of elements that its training did not see."""
-    metadata = getattr(functional, "metadata", None) or {}
-    trained = metadata.get("elements")
-    if not isinstance(trained, list):
-        return
-    known = {*trained, *getattr(functional, "warned_of", ())}
-    new = sorted({mol.atom_pure_symbol(i) for i in range(mol.natm)} - known)
-    if new:
-        functional.warned_of = [*getattr(functional, "warned_of", ()), *new]
-        name = "-".join(str(metadata[key]) for key in ("model", "loss", "seed") if key in metadata)
-        warnings.warn(
-            f"{name or 'the functional'}: trained on {', '.join(map(str, trained))} only, used for "
-            f"{', '.join(new)}: its results for such molecules are an extrapolation, check some",
-            DixcWarning,
-            stacklevel=4,
+class FittedKohnSham:
+    """Mixin in front of PySCF's density fitting, which has nuclear derivatives of its own."""
+
+    def nuc_grad_method(self):
+        """As `KohnSham.nuc_grad_method`, with the derivatives of the fitted integrals."""
+        require_nuclear_derivatives(self)
+        return with_grid_response(super().nuc_grad_method())
+
+    Gradients = nuc_grad_method
+
+    def Hessian(self):
+        """As `KohnSham.Hessian`, with the derivatives of the fitted integrals."""
+        require_nuclear_derivatives(self)
+        return super().Hessian()
+
+
+def require_nuclear_derivatives(mf: KohnSham) -> None:
+    """Refuses derivatives that PySCF takes point by point of a functional that is not pointwise.
+
+    Raises:
+        UserError: with the functional's name.
+    """
+    if not mf.functional.pointwise:
+        raise UserError(
+            f"{mf.xc}: no nuclear derivatives, because its energy depends on the nuclei themselves"
         )
+
+
+def with_grid_response(gradients):
+    """A gradient object of PySCF that takes the grid's response where its functional is learned."""
+    if is_learned(gradients.base.functional):
+        gradients.grid_response = True
+    return gradients
+
+
+def as_functional(xc: Functional | str | PathLike[str]) -> Functional:
+    """A functional as it is, checked if its class is not dixc's, or by name or file (see `resolve`)."""
+    return accepted(xc) if isinstance(xc, Functional) else resolve(xc)

@@ -11,7 +11,6 @@ Both kinds of functional, dixc's and libxc's, integrate on the same kept orbital
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -20,28 +19,74 @@ from pyscf.dft import numint
 
 from dixc.errors import UserError
 from dixc.functionals.base import Functional, GridPoints, SpinDensity
+from dixc.functionals.identity import display_name
 from dixc.grid import NVAR, AOGrid
 from dixc.xc import XCExpansion, density_kernel
 
 MAX_CACHE_MB = 2000.0
+THIRD_DERIVATIVES = (
+    "dixc's functionals have derivatives up to second order in PySCF: no gradients of excited states"
+)
 
 
-def _libxc_facade(functional: Functional) -> SimpleNamespace:
+class LibxcFacade:
     """The part of PySCF's libxc module that mean fields consult, answering for one functional."""
-    hybrid = functional.exact_exchange
-    return SimpleNamespace(
-        __name__="dixc",
-        __version__="",
-        __reference__="arXiv:2606.04279",
-        is_hybrid_xc=lambda *args, **kwargs: hybrid != 0,
-        is_nlc=lambda *args, **kwargs: False,
-        xc_type=lambda *args, **kwargs: functional.xctype,
-        test_deriv_order=lambda *args, **kwargs: True,
-        rsh_coeff=lambda *args, **kwargs: (0.0, hybrid, 0.0),
-        hybrid_coeff=lambda *args, **kwargs: hybrid,
-        nlc_coeff=lambda *args, **kwargs: (),
-        max_deriv_order=lambda *args, **kwargs: 2,
-    )
+
+    __name__ = "dixc"
+    __version__ = ""
+    __reference__ = "arXiv:2606.04279"
+
+    def __init__(self, functional: Functional):
+        self.hybrid, self.xctype = functional.exact_exchange, functional.xctype
+
+    def is_hybrid_xc(self, xc_code) -> bool:
+        return self.hybrid != 0
+
+    def is_nlc(self, xc_code) -> bool:
+        return False
+
+    def xc_type(self, xc_code) -> str:
+        return self.xctype
+
+    def max_deriv_order(self, xc_code) -> int:
+        return 2
+
+    def test_deriv_order(self, xc_code, deriv: int, raise_error: bool = False) -> bool:
+        """Whether there are derivatives of this order.
+
+        Raises:
+            UserError: if wanted, because there are none.
+        """
+        if deriv > 2 and raise_error:
+            raise UserError(THIRD_DERIVATIVES)
+        return deriv <= 2
+
+    def rsh_coeff(self, xc_code) -> tuple[float, float, float]:
+        return 0.0, self.hybrid, 0.0
+
+    def hybrid_coeff(self, xc_code, spin: int = 0) -> float:
+        return self.hybrid
+
+    def nlc_coeff(self, xc_code) -> tuple:
+        return ()
+
+    def eval_xc(self, *args, **kwargs):
+        raise UserError("dixc's functionals answer PySCF's eval_xc_eff, not the older eval_xc")
+
+
+def _density_rows(rho: NDArray, xctype: str) -> tuple[torch.Tensor, bool]:
+    """Density rows (ns, nvar, N) of what PySCF hands to `eval_xc_eff`, and whether they are spin-resolved."""
+    nvar = NVAR[xctype]
+    spin_resolved_lda = nvar == 1 and rho.ndim == 2 and len(rho) == 2
+    polarized = rho.ndim == 3 or spin_resolved_lda
+    rows_given = 1 if rho.ndim == 1 or spin_resolved_lda else rho.shape[-2]
+    with_laplacian = xctype == "MGGA" and rows_given == nvar + 1
+    # for an LDA or GGA PySCF may hand over more than is needed, in the same order
+    if rows_given < nvar or (xctype == "MGGA" and rows_given > nvar + 1):
+        raise ValueError(f"density of shape {rho.shape}, where a {xctype} has {nvar} rows")
+    rho = rho.reshape(2 if polarized else 1, rows_given, rho.shape[-1])
+    rho = rho[:, [0, 1, 2, 3, 5]] if with_laplacian else rho[:, :nvar]
+    return torch.from_numpy(np.ascontiguousarray(rho)), polarized
 
 
 class GridNumInt(numint.NumInt):
@@ -51,6 +96,9 @@ class GridNumInt(numint.NumInt):
         super().__init__()
         self.max_cache_mb = MAX_CACHE_MB
         self._grid: AOGrid | None = None
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_grid": None}  # orbitals on the grid are made again when they are needed
 
     def ao_grid(self, mol, grids, xctype: str) -> AOGrid:
         """Orbitals on the points of `grids`; kept as long as molecule and points are the same."""
@@ -127,7 +175,7 @@ class NumInt(GridNumInt):
     def __init__(self, functional: Functional):
         super().__init__()
         self.functional = functional
-        self.libxc = _libxc_facade(functional)
+        self.libxc = LibxcFacade(functional)
 
     def _energy_and_potential(self, xc_code, grid: AOGrid, rho: torch.Tensor) -> tuple[float, torch.Tensor]:
         expansion = XCExpansion(self.functional, rho, grid.points, order=1)
@@ -150,19 +198,21 @@ class NumInt(GridNumInt):
     def eval_xc_eff(self, xc_code, rho, deriv=1, omega=None, xctype=None, verbose=None, spin=None):
         """Energy per electron and derivatives with respect to density rows, in PySCF's layout; no weights.
 
-        rho is (nvar, N) for a closed shell and (2, nvar, N) spin-resolved, or (N,) and (2, N) for an LDA, as PySCF has
-        it; that alone decides, not `spin`, which PySCF does not always give. Returns [exc, vxc, fxc, kxc] with
-        None beyond `deriv` (at most 2).
+        rho is (rows, N) for a closed shell and (2, rows, N) spin-resolved, or (N,) and (2, N) for an LDA, as PySCF has
+        it; that alone decides, not `spin`, which PySCF does not always give. Rows are n, its gradient, and for a
+        meta-GGA tau as the last one: some callers put the Laplacian before it. Returns [exc, vxc, fxc, kxc] with None
+        beyond `deriv` (at most 2).
+
+        Raises:
+            UserError: the functional is not pointwise, or third derivatives are wanted.
+            ValueError: rows that are not those of the functional.
         """
         if not self.functional.pointwise:
-            raise UserError(f"{type(self.functional).__name__} is not pointwise: it has no eval_xc_eff")
+            raise UserError(f"{display_name(self.functional)} is not pointwise: it has no eval_xc_eff")
         if deriv > 2:
-            raise UserError("dixc functionals have derivatives up to second order in PySCF")
-        rho = torch.as_tensor(np.array(rho, dtype=float))
-        nvar = NVAR[self.functional.xctype]
-        polarized = rho.ndim == 3 or (nvar == 1 and rho.ndim == 2 and len(rho) == 2)
-        rho = rho.reshape(2 if polarized else 1, -1, rho.shape[-1])[:, :nvar]
-        ns, _, n_points = rho.shape
+            raise UserError(THIRD_DERIVATIVES)
+        rho, polarized = _density_rows(np.array(rho, dtype=float), self.functional.xctype)
+        ns, nvar, n_points = rho.shape
         grid = GridPoints(torch.ones(n_points, dtype=rho.dtype))
         expansion = XCExpansion(self.functional, rho, grid, order=deriv)
         exc = self._energy_per_electron(expansion, rho[:, 0].sum(0))
@@ -178,7 +228,7 @@ class NumInt(GridNumInt):
 
     def _energy_per_electron(self, expansion: XCExpansion, n: torch.Tensor) -> NDArray:
         with torch.no_grad():
-            density = self.functional.energy_density(SpinDensity(expansion.x, self.functional.xctype))
+            density = self.functional.per_volume(SpinDensity(expansion.x, self.functional.xctype))
         occupied = n > 0
         return torch.where(occupied, density / torch.where(occupied, n, 1.0), 0.0).numpy()
 

@@ -17,6 +17,7 @@ from pyscf.dft import rks
 from dixc.errors import UserError
 from dixc.functionals.base import Functional
 from dixc.grassmann import Response, split_orbitals
+from dixc.models import DEFAULT
 from dixc.pyscf.mean_field import KohnSham
 from dixc.response import expansion_response, xc_response
 
@@ -26,18 +27,32 @@ class RKS(KohnSham, rks.RKS):
 
     Args:
         mol: PySCF molecule with a closed shell.
-        xc: a `Functional`, a registered name or import path, or the path of a model file (a name wins over a file).
+        xc: what `KohnSham` takes.
 
     Raises:
-        UserError: open shell, or `xc` is none of the above.
+        UserError: open shell, or as `KohnSham`.
     """
 
-    def __init__(self, mol, xc: Functional | str | PathLike[str] = "xcdiff"):
+    def __init__(self, mol, xc: Functional | str | PathLike[str] = DEFAULT):
         if mol.spin != 0:
             raise UserError(
                 f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}: use dixc.pyscf.UKS"
             )
         super().__init__(mol, xc)
+
+    def to_rks(self, xc=None):
+        """A copy; with another functional if one is named."""
+        return self._as(RKS, RKS, xc)
+
+    def to_uks(self, xc=None):
+        """The unrestricted mean field of this solution, on the same functional or another one."""
+        from dixc.pyscf.uks import UKS
+
+        mf = self._as(RKS, UKS, xc)
+        if mf.mo_coeff is not None:
+            mf.mo_coeff, mf.mo_energy = np.stack([mf.mo_coeff] * 2), np.stack([mf.mo_energy] * 2)
+            mf.mo_occ = np.stack([mf.mo_occ / 2] * 2)
+        return mf
 
     def gen_response(
         self, mo_coeff=None, mo_occ=None, singlet=None, hermi=0, max_memory=None, with_nlc=True

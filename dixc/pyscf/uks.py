@@ -12,11 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf.dft import uks
 
+from dixc.errors import UserError
 from dixc.pyscf.mean_field import KohnSham
+from dixc.pyscf.rks import RKS
 
 
 class UKS(KohnSham, uks.UKS):
     """Unrestricted Kohn-Sham with a dixc functional; arguments as of `dixc.pyscf.RKS`, any molecule."""
+
+    def to_uks(self, xc=None):
+        """A copy; with another functional if one is named."""
+        return self._as(UKS, UKS, xc)
+
+    def to_rks(self, xc=None):
+        """The restricted mean field with the alpha orbitals of this solution, on the same functional or another one.
+
+        Raises:
+            UserError: open shell.
+        """
+        if self.mol.spin != 0:
+            raise UserError(f"an open shell (spin {self.mol.spin}) has no closed-shell RKS")
+        mf = self._as(UKS, RKS, xc)
+        if mf.mo_coeff is not None:
+            mf.mo_coeff, mf.mo_energy, mf.mo_occ = mf.mo_coeff[0], mf.mo_energy[0], 2 * mf.mo_occ[0]
+        return mf
 
     def gen_response(
         self, mo_coeff=None, mo_occ=None, with_j=True, hermi=0, max_memory=None, with_nlc=True

@@ -1,0 +1,74 @@
+"""What a mean field on a dixc functional refuses, and what it warns of."""
+
+from __future__ import annotations
+
+import warnings
+
+from dixc.elements import NUMBERS
+from dixc.errors import DixcWarning, UserError
+from dixc.functionals.base import Functional
+from dixc.functionals.identity import display_name, is_untrained
+
+
+def is_periodic(mol) -> bool:
+    """Whether a PySCF molecule is a unit cell of `pyscf.pbc`."""
+    return hasattr(mol, "lattice_vectors")
+
+
+def require_molecule(mol) -> None:
+    """Refuses what has no density of a molecule.
+
+    Raises:
+        UserError: a periodic cell, a model without atoms, or more electrons than orbitals hold.
+    """
+    if is_periodic(mol):
+        raise UserError("a periodic cell: dixc is for molecules (pyscf.gto.M, not pyscf.pbc)")
+    if mol.natm == 0:
+        raise UserError("a model without atoms has no grid, which a dixc functional needs")
+    require_room(mol)
+
+
+def require_room(mol) -> None:
+    """Refuses more electrons than orbitals hold.
+
+    Raises:
+        UserError: so it is.
+    """
+    if max(mol.nelec) > mol.nao:
+        raise UserError(f"{mol.nelectron} electrons do not fit into the {mol.nao} orbitals of this basis")
+
+
+def warn_of(functional: Functional, mol) -> None:
+    """Warns once a functional of untrained weights, and once an element of those that its training did not see."""
+    _warn_of_no_training(functional)
+    _warn_of_elements(functional, mol)
+
+
+def _warn_of_no_training(functional: Functional) -> None:
+    if getattr(functional, "warned_of_no_training", False) or not is_untrained(functional):
+        return
+    functional.warned_of_no_training = True
+    warnings.warn(
+        f"{display_name(functional)}: its weights are untrained, so its energies mean nothing; "
+        "train it, or take a trained one (`dixc models` lists them)",
+        DixcWarning,
+        stacklevel=5,
+    )
+
+
+def _warn_of_elements(functional: Functional, mol) -> None:
+    trained = (getattr(functional, "metadata", None) or {}).get("elements")
+    if not isinstance(trained, list):
+        return
+    known = {*trained, *getattr(functional, "warned_of", ())}
+    # PySCF calls a ghost GHOST-O: no element, and no density of its own
+    present = {mol.atom_pure_symbol(i) for i in range(mol.natm)} & NUMBERS.keys()
+    new = sorted(present - known)
+    if new:
+        functional.warned_of = [*getattr(functional, "warned_of", ()), *new]
+        warnings.warn(
+            f"{display_name(functional)}: trained on {', '.join(map(str, trained))} only, used for "
+            f"{', '.join(new)}: its results for such molecules are an extrapolation, check some",
+            DixcWarning,
+            stacklevel=5,
+        )
