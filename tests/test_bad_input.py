@@ -92,6 +92,14 @@ TEXTS = {
     "misspelt.yaml": CONFIG + "traning: {}\n",
     "type.yaml": CONFIG + "training: {steps: many}\n",
     "range.yaml": CONFIG + "training: {steps: 0}\n",
+    "huge.yaml": CONFIG + "training: {seeds: [1000000000000000000000000000000]}\n",
+    "device.yaml": CONFIG + "training: {device: tpu}\n",
+    "long.yaml": CONFIG.replace("run: small", "run: " + 300 * "r"),
+    "nomodel.yaml": CONFIG + "models: [{name: xcdif}]\n",
+    "classical.yaml": CONFIG + "models: [{name: pbe}]\n",
+    "large.yaml": CONFIG + "models: [{name: xcdiff, hyperparameters: {n_hidden: 50000}}]\n",
+    "baseline.yaml": CONFIG + "evaluation: {baselines: [scan]}\n",
+    "target.yaml": CONFIG + "prefit: {target: xcdiff}\n",
     "broken.yaml": "run: [\n",
     "twice.yaml": CONFIG + "run: again\n",
     "empty.yaml": "",
@@ -374,6 +382,23 @@ TABLES: dict[str, list[Case]] = {
             "range.yaml: training.steps: must be greater than or equal to 1, not 0",
         ),
         Case(
+            "value far too large",
+            "dixc molecules --config huge.yaml --out out",
+            "huge.yaml: training.seeds[0]: must be less than or equal to 9223372036854775807, not "
+            "1000000000000000000000000000000 (allowed: 0 to 9223372036854775807)",
+        ),
+        Case(
+            "unknown device",
+            "dixc molecules --config device.yaml --out out",
+            "device.yaml: training.device: must be auto, cpu, cuda or cuda:N, the GPU of number N from 0 to 99, not "
+            "'tpu'",
+        ),
+        Case(
+            "name too long for a folder",
+            "dixc molecules --config long.yaml --out out",
+            "long.yaml: run: must have at most 200 characters, not 300",
+        ),
+        Case(
             "broken YAML",
             "dixc molecules --config broken.yaml --out out",
             "broken.yaml: line 2: not valid YAML: expected the node content, but found '<stream end>'",
@@ -431,6 +456,50 @@ TABLES: dict[str, list[Case]] = {
             "unknown reference functional",
             "dixc reference three.xyz --config functional.yaml --out out/r.h5",
             "reference.functional: PySCF has no functional 'b3lpy' (\"LibXCFunctional: name 'B3LPY' not found.\")",
+        ),
+        Case(
+            "the same, before anything is computed",
+            "dixc molecules --config functional.yaml --out out",
+            "reference.functional: PySCF has no functional 'b3lpy' (\"LibXCFunctional: name 'B3LPY' not found.\")",
+        ),
+        Case(
+            "unknown model",
+            "dixc molecules --config nomodel.yaml --out out",
+            "models[0]: unknown functional 'xcdif'; available: lda, pbe, r2scan, b3lyp, xcdiff, nnmgga, skala-mgga, "
+            "egxc, or package.module:Class",
+        ),
+        Case(
+            "model without weights",
+            "dixc plan --config classical.yaml",
+            "models[0]: pbe has no weights to train",
+        ),
+        Case(
+            "network too large",
+            "dixc molecules --config large.yaml --out out",
+            "models[0]: too large: more than 20000000 weights",
+        ),
+        Case(
+            "unknown baseline",
+            "dixc molecules --config baseline.yaml --out out",
+            "evaluation.baselines[0]: scan: neither a functional (lda, pbe, r2scan, b3lyp, xcdiff, nnmgga, skala-mgga, "
+            "egxc, xcdiff-b3lyp) nor a model file that exists",
+        ),
+        Case(
+            "pre-fit to a network",
+            "dixc molecules --config target.yaml --out out",
+            "prefit.target: xcdiff is not classical: it has weights to be trained itself",
+        ),
+        Case(
+            "hyperparameter that the model does not have",
+            "dixc molecules --config hyper.yaml --out out",
+            "models[0]: functional xcdiff: unknown hyperparameter 'depth'; known: n_hidden, n_layers, seed",
+        ),
+        Case(
+            "test molecules of elements that training does not have",
+            "dixc plan --config good.yaml",
+            "molecules.test: 1 of 1 molecules have an element that no training molecule has: fluoride (F); trained "
+            "functionals extrapolate there, and the fit of energies by element leaves them out",
+            warning=True,
         ),
         Case(
             "unknown hyperparameter",
