@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from pyscf import ao2mo, dft, gto, qmmm, scf
+from pyscf import ao2mo, dft, gto, lib, qmmm, scf
 
 import dixc.pyscf
 from dixc.errors import UserError
@@ -86,6 +86,38 @@ def _charges(mf):
     mf.mm_mol.set_geom_(np.array([[0.0, 0.0, 4.0]]), unit="angstrom")
 
 
+SHARED = {"field": 0.0}
+
+
+def _shared_field(mol):
+    return SHARED["field"] * mol.intor("int1e_r")[2]
+
+
+def in_a_field(of_class: bool):
+    """A mean field whose two-electron potential has a field in it, which its class or its module knows."""
+
+    class InField(dft.rks.RKS):
+        strength = 0.0
+
+        def get_veff(self, *args, **kwargs):
+            vhf = super().get_veff(*args, **kwargs)
+            field = self.strength * self.mol.intor("int1e_r")[2] if of_class else _shared_field(self.mol)
+            return lib.tag_array(vhf + field, ecoul=vhf.ecoul, exc=vhf.exc, vj=vhf.vj, vk=vhf.vk)
+
+    SHARED["field"] = 0.0
+    mf = InField(mean_field().mol, xc="b3lyp")
+    mf.grids.level = 0
+    return mf
+
+
+def _class_attribute(mf):
+    next(cls for cls in type(mf).__mro__ if cls.__name__ == "InField").strength = 0.01
+
+
+def _global_of_a_helper(mf):
+    SHARED["field"] = 0.01
+
+
 CHANGES = [
     (mean_field, _dispersion),
     (lambda: mean_field("camb3lyp"), _omega),
@@ -100,6 +132,8 @@ CHANGES = [
     (mean_field, _integrals),
     (mean_field, _integrals_in_place),
     (mean_field, _energy),
+    (functools.partial(in_a_field, of_class=True), _class_attribute),
+    (functools.partial(in_a_field, of_class=False), _global_of_a_helper),
     (lambda: qmmm.mm_charge(mean_field(), np.array([[0.0, 0.0, 2.9]]), np.array([-0.8])), _charges),
 ]
 
@@ -126,6 +160,8 @@ def test_what_is_no_change_costs_no_build():
     mf.TDDFT().set(nstates=1).kernel()
     mf.nuc_grad_method().kernel()
     mf.dip_moment(verbose=0)
+    mf.stability()
+    mf.get_fock()
     builds = mf._veff_calls
     assert mf.kernel() == energy
     assert mf._veff_calls == builds

@@ -1,15 +1,16 @@
 """A fingerprint of everything that a PySCF object computes its energy from.
 
 Instead of a list of attributes that may matter, all of them count, whatever they are and however deep they lie
-(molecule, solvent model, dispersion, grids, integrals, functions put on the object, what these close over): only what
-cannot change an energy is left out. An unknown change of the object's inside costs a Fock build too many, never a
-wrong energy.
+(molecule, solvent model, dispersion, grids, integrals, functions put on the object, what these close over, attributes
+and methods of the classes): only what cannot change an energy is left out. An unknown change of the object's inside
+costs a Fock build too many, never a wrong energy.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -31,8 +32,13 @@ OF_NO_CONSEQUENCE = frozenset(
         "_grid",
         "_chkfile",
         "_cderi_to_save",
+        "_t0",
+        "_w0",
     }
 )
+# packages whose classes and functions are taken as they were imported
+UNCHANGING = frozenset({*sys.stdlib_module_names, "numpy", "scipy", "torch", "h5py"})
+LIBRARIES = UNCHANGING | {"pyscf", "dixc"}
 # where a molecule's parameters for libcint keep what the last integral wanted, such as its origin
 SCRATCH = [i for i in range(mole.PTR_ENV_START) if i not in (mole.PTR_EXPCUTOFF, mole.PTR_RANGE_OMEGA)]
 LARGE = 1 << 16  # elements of an array from which on sums stand for its bytes
@@ -42,7 +48,9 @@ COLUMNS = 4096  # of the sums
 def fingerprint(root: Any, ignored: Iterable[str] = ()) -> str:
     """Hash of an object's class and of all that its attributes hold.
 
-    Arrays count by content, functions by their code and what they refer to, other objects by class and attributes.
+    Arrays count by content, functions by their code and what they refer to, other objects by class and attributes,
+    classes by what they and their bases define. A function of PySCF's or dixc's does not count for the functions and
+    objects of its module that it calls.
     What has no attributes to look at, such as an object of a compiled library, counts by its identity.
 
     Args:
@@ -70,7 +78,7 @@ class _Walk:
         if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
             self.note(type(value).__name__, value)
         elif isinstance(value, type):
-            self.note("class", value.__module__, value.__qualname__, id(value))
+            self._class(value)
         elif isinstance(value, types.ModuleType):
             self.note("module", value.__name__)
         elif id(value) in self.seen:
@@ -100,6 +108,10 @@ class _Walk:
             self.note("method")
             self.add(value.__func__)
             self.add(value.__self__)
+        elif isinstance(value, staticmethod | classmethod):
+            self.add(value.__func__)
+        elif isinstance(value, property):
+            self.add([value.fget])
         elif isinstance(value, functools.partial):
             self.note("partial")
             self.add([value.func, value.args, value.keywords])
@@ -143,16 +155,36 @@ class _Walk:
             return
         self.hash.update(flat.tobytes())
 
+    def _class(self, value: type) -> None:
+        self.note("class", value.__module__, value.__qualname__, id(value))
+        if id(value) in self.seen or _package(value) in UNCHANGING:
+            return
+        self.seen[id(value)] = len(self.seen)
+        for base in value.__mro__[1:]:
+            self._class(base)
+        own = {k: v for k, v in vars(value).items() if not k.startswith("__") and k not in OF_NO_CONSEQUENCE}
+        self._mapping(own)
+
     def _function(self, value: types.FunctionType) -> None:
         code = value.__code__
         self.note("function", value.__module__, value.__qualname__, code.co_code, repr(code.co_consts))
         self.add([cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)])
         self.add([value.__defaults__, value.__kwdefaults__])
-        # data of the module that a script's own function refers to
-        referred = [value.__globals__.get(name) for name in code.co_names]
-        self.add(
-            [item for item in referred if isinstance(item, int | float | str | np.ndarray | list | dict)]
-        )
+        # data of its module, and of a user's own module its functions, classes and objects, too
+        referred = [value.__globals__.get(name) for name in _names(code)]
+        if _package(value) in LIBRARIES:
+            referred = [v for v in referred if isinstance(v, int | float | str | np.ndarray | list | dict)]
+        self.add(referred)
+
+
+def _package(value: type | types.FunctionType) -> str:
+    return str(value.__module__).partition(".")[0]
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """Names of globals and attributes in a function, those within its inner functions included."""
+    inner = [name for const in code.co_consts if isinstance(const, types.CodeType) for name in _names(const)]
+    return [*code.co_names, *inner]
 
 
 def _is_filled(cell: types.CellType) -> bool:
