@@ -1,23 +1,25 @@
-"""The molecules on which a hybrid's energy from one Fock build is tested and calibrated: writes both xyz files.
+"""Molecules to test and calibrate a hybrid's energy from one Fock build on: writes both xyz files.
 
     pip install rdkit
     python benchmarks/one_build_molecules.py
 
-`one_build_test.xyz` has forty molecules of 3 to 20 heavy atoms, `one_build_calibration.xyz` twenty-four others of 3 to
-7; no molecule is in both, not even as another conformer. The two files are kept in the repository, so RDKit, which is
-no dependency of dixc, is needed only to make them anew. The script was run with RDKit 2026.09.1: another version may
-find other conformers.
+`one_build_test.xyz` has forty molecules of 3 to 20 heavy atoms, `one_build_calibration.xyz`
+twenty-four others of 3 to 7. No molecule is in both, not even as another conformer. The two files
+are kept in the repository, so RDKit, which is no dependency of dixc, is needed only to make them
+anew. The script was run with RDKit 2026.09.1: another version may find other conformers.
 
 Geometries come from four sources, named in each comment line:
 
-- QM9: unchanged from config/molecules. Those for the test have 5 heavy atoms or more, so that no shipped config trains
-  on them. Those for the calibration are development molecules (config/development.yaml), and smaller ones that the
-  default config neither trains on nor validates with.
+- QM9: unchanged from config/molecules. Those for the test have 5 heavy atoms or more, so that no
+  shipped config trains on them (but config/paper.yaml, which draws from all of QM9). Those for the
+  calibration are development molecules (config/development.yaml), and smaller ones that the default
+  config neither trains on nor validates with.
 - RDKit: conformer of lowest MMFF94s energy out of ten (ETKDGv3, fixed seed).
-- experiment: ozone and sulfur dioxide, microwave spectra (r_e: 1.272 angstrom, 116.8 degrees; 1.431, 119.3); cubane,
-  electron diffraction (C-C 1.575, C-H 1.106); [1.1.1]propellane, electron diffraction (C-C 1.596 between the
-  bridgeheads, 1.525 to the others, C-H 1.106, H-C-H 116 degrees).
-- distorted: RDKit's, with one bond stretched and all beyond it moved along, or each atom moved at random.
+- experiment: bond lengths and angles near measured ones, to some 0.01 angstrom. Ozone 1.272, 116.8
+  degrees; sulfur dioxide 1.431, 119.3 degrees; cubane C-C 1.575, C-H 1.10; [1.1.1]propellane C-C
+  1.596 between the bridgeheads and 1.525 to the others, C-H 1.106, H-C-H 116 degrees.
+- distorted: RDKit's, with one bond stretched and all beyond it moved along, or each atom moved at
+  random.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def _bent(end: str, centre: str, length: float, angle: float) -> tuple[tuple[str
 
 def _cubane() -> tuple[tuple[str, ...], NDArray]:
     corners = np.array(list(product((1, -1), repeat=3)), dtype=float)
-    carbon, hydrogen = corners * 1.575 / 2, corners * (1.575 / 2 + 1.106 / np.sqrt(3))
+    carbon, hydrogen = corners * 1.575 / 2, corners * (1.575 / 2 + 1.10 / np.sqrt(3))
     return ("C",) * 8 + ("H",) * 8, np.vstack([carbon, hydrogen])
 
 

@@ -1,4 +1,4 @@
-"""The molecules that one-build energies are tested and calibrated on: their kinds, and that no two are the same."""
+"""Molecules that one-build energies are tested and calibrated on: their kinds; no two are the same."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_no_shipped_model_knows_one(molecules):
 
 
 def test_every_molecule_is_whole(molecules):
-    """All atoms within bonding distance of one another, those of stretched bonds aside, and none on top of another."""
+    """Bonds hold all atoms together, those of stretched bonds as well, and no two atoms are too close."""
     for molecule in molecules["test"] + molecules["calibration"]:
         radius = radii.COVALENT[list(molecule.atomic_numbers)] * 0.529177
         ratio = distances(molecule) / (radius[:, None] + radius)
