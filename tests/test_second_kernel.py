@@ -304,3 +304,38 @@ def test_periodic_systems_are_refused_in_words_of_the_user():
     cell = pbc_gto.Cell(atom="He 0 0 0", a=np.eye(3) * 4, basis="gth-szv", pseudo="gth-pade", verbose=0)
     with pytest.raises(UserError, match="periodic cell"):
         accelerated(pbc_dft.RKS(cell.build(), xc="pbe0"))
+
+
+class Counter:
+    def __init__(self, mf):
+        self.calls, self.log, original = 0, [], mf.get_veff
+
+        def get_veff(*args, **kwargs):
+            self.calls += 1
+            self.log.append(self.calls)
+            return original(*args, **kwargs)
+
+        mf.get_veff = get_veff
+
+
+def test_counting_builds_is_no_change(monkeypatch):
+    """On the object or on PySCF's class, by an attribute, a list or a closed-over number, set back or not."""
+    mf = mean_field()
+    counter, calls, number = Counter(mf), [], 0
+    original = dft.rks.RKS.get_veff
+
+    def get_veff(self, *args, **kwargs):
+        nonlocal number
+        number += 1
+        calls.append("build")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(dft.rks.RKS, "get_veff", get_veff)
+    mf = accelerated(mf)
+    energy = mf.kernel()
+    assert counter.calls == mf.hybrid_fock_builds
+    counter.calls, number = 0, 0
+    counter.log.clear()
+    calls.clear()
+    assert mf.kernel() == energy
+    assert counter.calls == number == len(calls) == 0

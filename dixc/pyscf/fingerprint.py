@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import sys
 import types
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,7 @@ OF_NO_CONSEQUENCE = frozenset(
         "_w0",
     }
 )
+GETTER = re.compile(r"'(_given_)?get_")  # repr of an attribute's name
 # packages whose classes and functions are taken as they were imported
 UNCHANGING = frozenset({*sys.stdlib_module_names, "numpy", "scipy", "torch", "h5py"})
 LIBRARIES = UNCHANGING | {"pyscf", "dixc"}
@@ -51,7 +53,9 @@ def fingerprint(root: Any, ignored: Iterable[str] = ()) -> str:
     Arrays count by content, functions by their code and what they refer to, other objects by class and attributes,
     classes by what they and their bases define. A function of PySCF's or dixc's does not count for the functions and
     objects of its module that it calls.
-    What has no attributes to look at, such as an object of a compiled library, counts by its identity.
+    What has no attributes to look at, such as an object of a compiled library, counts by its identity. Of what a
+    `get_...` function refers to only arrays and floating-point numbers count: who counts or logs its calls changes
+    nothing.
 
     Args:
         root: the object.
@@ -70,11 +74,14 @@ class _Walk:
         self.hash = hashlib.sha256()
         self.seen: dict[int, int] = {}
         self.kept: list[Any] = []  # temporary objects, so that no identity is used twice
+        self.quantities_only = False
 
     def note(self, *words: Any) -> None:
         self.hash.update(repr(words).encode())
 
     def add(self, value: Any) -> None:
+        if self.quantities_only and isinstance(value, int | str | bytes | np.integer | None):
+            return
         if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
             self.note(type(value).__name__, value)
         elif isinstance(value, type):
@@ -97,7 +104,7 @@ class _Walk:
         elif isinstance(value, Mapping):
             self._mapping(value)
         elif isinstance(value, list | tuple):
-            self.note(type(value).__name__, len(value))
+            self.note(type(value).__name__, None if self.quantities_only else len(value))
             for item in value:
                 self.add(item)
         elif isinstance(value, set | frozenset):
@@ -135,7 +142,10 @@ class _Walk:
         self.note("mapping", len(items))
         for key, item in sorted(items, key=lambda pair: pair[0]):
             self.note(key)
+            outer = self.quantities_only
+            self.quantities_only = outer or GETTER.match(key) is not None
             self.add(item)
+            self.quantities_only = outer
 
     def _array(self, value: np.ndarray) -> None:
         self.note("array", value.dtype.str, value.shape)
