@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import molecule
-from pyscf import dft, gto
+from pyscf import dft, gto, scf
 from pyscf.pbc import gto as pbc_gto
 
 import dixc
@@ -140,6 +140,15 @@ def test_fitting_basis_is_pyscfs_for_the_same_amount_of_exchange(xc):
     assert ours.with_df.auxbasis == theirs.with_df.auxbasis
 
 
+@pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
+def test_fitted_hessian_of_second_order_scf_and_seminumerical_exchange(cls):
+    exact = solved(cls(water(), xc=DEFAULT), 0).e_tot
+    solver = cls(water(), xc=DEFAULT).newton().density_fit()
+    assert solved(solver, 0).e_tot == pytest.approx(exact, abs=1e-8)
+    assert type(solver.undo_soscf()) is cls
+    assert solved(cls(water(), xc=DEFAULT).COSX(), 0).e_tot == pytest.approx(exact, abs=1e-4)
+
+
 # --- the functional of a mean field
 
 
@@ -189,6 +198,33 @@ def test_functional_can_be_replaced():
         dixc.pyscf.UKS(water(), xc="pbe").set(xc="m06")
 
 
+@pytest.mark.parametrize("xc", [None, "", " ", 0, 1.5, True, b"pbe", ["pbe"]])
+def test_what_names_no_functional_is_refused(xc):
+    mf = dixc.pyscf.RKS(water(), xc="pbe")
+    for assign in (lambda: dixc.pyscf.RKS(water(), xc=xc), lambda: mf.set(xc=xc)):
+        with pytest.raises(UserError, match="a functional, its name or a model file"):
+            assign()
+    assert mf.xc == "pbe"
+
+
+@pytest.mark.parametrize("name", ["mine-d3bj", "net-d4-hess-0", "wb97x-d4", "mine-3c", "wb97x-3c", "wb97m-v"])
+def test_no_dispersion_by_the_name_of_a_functional(name):
+    functional = dixc.create("pbe")
+    functional.name = name
+    for cls in (dixc.pyscf.RKS, dixc.pyscf.UKS):
+        mf = solved(cls(water(), xc=functional), 0)
+        assert mf.e_tot == pytest.approx(solved(dft.RKS(water(), xc="pbe"), 0).e_tot, abs=1e-8)
+        assert np.isfinite(mf.nuc_grad_method().kernel()).all()
+
+
+def test_dispersion_and_nonlocal_correlation_that_are_asked_for():
+    pytest.importorskip("pyscf.dispersion", reason="needs pyscf-dispersion")
+    own, pyscf = (cls(water(), xc="pbe").set(disp="d3bj") for cls in (dixc.pyscf.RKS, dft.RKS))
+    assert solved(own, 0).e_tot == pytest.approx(solved(pyscf, 0).e_tot, abs=1e-8)
+    with pytest.raises(UserError, match="no nonlocal correlation"):
+        dixc.pyscf.UKS(water(), xc="pbe").set(nlc="vv10").kernel()
+
+
 def test_density_rows_of_any_layout():
     """Rows are told by their number; PySCF puts the Laplacian, where there is one, before tau."""
     numint = dixc.pyscf.RKS(water(), xc="r2scan")._numint
@@ -232,6 +268,25 @@ def test_conversions_between_restricted_and_unrestricted(fit):
     cation = dixc.pyscf.UKS(water(charge=1, spin=1), xc="pbe")
     with pytest.raises(UserError, match="open shell"):
         cation.to_rks()
+
+
+@pytest.mark.parametrize("layer", ["density_fit", "PCM", "x2c"])
+def test_conversions_leave_second_order_scf_behind(layer):
+    def mean_field():
+        return getattr(dixc.pyscf.RKS(water(), xc=DEFAULT), layer)()
+
+    energy = solved(mean_field(), 0).e_tot
+    solver = solved(mean_field().newton(), 0)
+    for newton in (solver, scf.newton(solver.undo_soscf())):
+        unrestricted = newton.to_uks()
+        assert solved(unrestricted, 0).e_tot == pytest.approx(energy, abs=1e-8)
+        assert solved(unrestricted.newton().to_rks(), 0).e_tot == pytest.approx(energy, abs=1e-8)
+
+
+def test_checkpoint_of_an_unrestricted_solution_as_a_guess():
+    unrestricted = solved(dixc.pyscf.UKS(water(), xc="pbe"), 0)
+    mf = dixc.pyscf.RKS(water(), xc="pbe").set(chkfile=unrestricted.chkfile, init_guess="chkfile")
+    assert solved(mf, 0).e_tot == pytest.approx(unrestricted.e_tot, abs=1e-8)
 
 
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])

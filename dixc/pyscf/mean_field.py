@@ -7,8 +7,9 @@ from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
-from pyscf import df, lib
+from pyscf import df, lib, sgx
 from pyscf.df import addons, df_jk
+from pyscf.soscf.newton_ah import _CIAH_SOSCF
 
 from dixc.errors import UserError
 from dixc.functionals.base import Functional
@@ -67,16 +68,37 @@ class KohnSham:
 
     def density_fit(self, auxbasis=None, with_df=None, only_dfj=False):
         """The same mean field on fitted integrals; PySCF's default fitting basis for its amount of exact exchange."""
-        if with_df is None:
-            if auxbasis is None:
-                stand_in = WITH_EXCHANGE if self.functional.exact_exchange else WITHOUT_EXCHANGE
-                auxbasis = addons.predefined_auxbasis(self.mol, self.mol.basis, stand_in)
-            with_df = df.DF(self.mol, auxbasis)
-            with_df.max_memory, with_df.stdout, with_df.verbose = self.max_memory, self.stdout, self.verbose
+        with_df = fitted_integrals(self, auxbasis) if with_df is None else with_df
         fitted = df_jk.density_fit(self, auxbasis, with_df, only_dfj)
         if isinstance(fitted, FittedKohnSham):
             return fitted
         return lib.set_class(fitted, (FittedKohnSham, fitted.__class__), fitted.__class__.__name__)
+
+    def COSX(self, auxbasis=None, with_df=None, pjs=False):
+        """The same mean field with seminumerical exchange; PySCF's default fitting basis, as in `density_fit`."""
+        with_df = fitted_integrals(self, auxbasis, sgx.SGX) if with_df is None else with_df
+        return sgx.sgx_fit(self, auxbasis, with_df, pjs)
+
+    def newton(self):
+        """PySCF's second-order SCF."""
+        solver = super().newton()
+        if isinstance(solver, SecondOrderKohnSham):
+            return solver
+        return lib.set_class(solver, (SecondOrderKohnSham, solver.__class__), solver.__class__.__name__)
+
+    def do_nlc(self) -> bool:
+        """Nonlocal correlation: none.
+
+        Raises:
+            UserError: it is asked for.
+        """
+        if self.nlc:
+            raise UserError(f"nlc = {self.nlc!r}: dixc's mean fields have no nonlocal correlation")
+        return False
+
+    def do_disp(self, disp=None) -> bool:
+        """Whether a dispersion correction is asked for by `disp`; the name of the functional never does."""
+        return bool(disp or self.disp) and super().do_disp(disp)
 
     def nuc_grad_method(self):
         """PySCF's nuclear gradients; with the response of the grid where the functional is learned.
@@ -112,11 +134,15 @@ class KohnSham:
         raise UserError("dixc's mean fields run on the CPU: no to_gpu")
 
     def _as(self, old: type, new: type, xc: Functional | str | PathLike[str] | None):
-        """This object with `new` for `old` among its classes: settings, fitted integrals, solvent and fields stay."""
+        """This object with `new` for `old` among its classes: settings, fitted integrals, solvent and fields stay.
+
+        Second-order SCF is left behind, as in PySCF.
+        """
+        source = self.undo_soscf() if isinstance(self, _CIAH_SOSCF) else self
         converted = new(self.mol, self.functional if xc is None else xc)
         numint = converted._numint
-        converted.__dict__.update(self.__dict__)
-        converted.__class__ = lib.replace_class(self.__class__, old, new)
+        converted.__dict__.update(source.__dict__)
+        converted.__class__ = lib.replace_class(source.__class__, old, new)
         if xc is not None:
             converted._numint, converted.converged = numint, False
         return converted
@@ -167,6 +193,35 @@ class FittedKohnSham:
         return super().Hessian()
 
 
+class SecondOrderKohnSham:
+    """Mixin in front of PySCF's second-order SCF, whose density fitting is for its Hessian only."""
+
+    def approx_hessian(self, auxbasis=None, with_df=None, only_dfj=False):
+        """The same solver with fitted integrals in its Hessian; fitting basis as in `KohnSham.density_fit`."""
+        with_df = fitted_integrals(self, auxbasis) if with_df is None else with_df
+        return super().approx_hessian(auxbasis, with_df, only_dfj)
+
+    def undo_soscf(self):
+        """The mean field without second-order SCF."""
+        plain = super().undo_soscf()
+        return lib.view(plain, lib.drop_class(plain.__class__, SecondOrderKohnSham))
+
+    undo_newton = undo_soscf
+
+
+def fitted_integrals(mf: KohnSham, auxbasis=None, kind: type = df.DF):
+    """An object of PySCF's for fitted integrals; by default with its fitting basis for as much exact exchange.
+
+    PySCF itself would ask libxc for the functional's name.
+    """
+    if auxbasis is None:
+        stand_in = WITH_EXCHANGE if mf.functional.exact_exchange else WITHOUT_EXCHANGE
+        auxbasis = addons.predefined_auxbasis(mf.mol, mf.mol.basis, stand_in)
+    integrals = kind(mf.mol, auxbasis=auxbasis)
+    integrals.max_memory, integrals.stdout, integrals.verbose = mf.max_memory, mf.stdout, mf.verbose
+    return integrals
+
+
 def require_nuclear_derivatives(mf: KohnSham) -> None:
     """Refuses derivatives that PySCF takes point by point of a functional that is not pointwise.
 
@@ -187,5 +242,13 @@ def with_grid_response(gradients):
 
 
 def as_functional(xc: Functional | str | PathLike[str]) -> Functional:
-    """A functional as it is, checked if its class is not dixc's, or by name or file (see `resolve`)."""
-    return accepted(xc) if isinstance(xc, Functional) else resolve(xc)
+    """A functional as it is, checked if its class is not dixc's, or by name or file (see `resolve`).
+
+    Raises:
+        UserError: neither, or as `accepted` and `resolve`.
+    """
+    if isinstance(xc, Functional):
+        return accepted(xc)
+    if not isinstance(xc, str | PathLike) or not str(xc).strip():
+        raise UserError(f"xc = {xc!r}: a functional, its name or a model file is needed")
+    return resolve(xc)

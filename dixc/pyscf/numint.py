@@ -161,7 +161,9 @@ class GridNumInt(numint.NumInt):
     def _densities(grid: AOGrid, dms) -> Iterator[torch.Tensor]:
         """Density rows (nvar, N) of each matrix; from the orbitals that PySCF attached, where that is cheaper."""
         orbitals, occupations = getattr(dms, "mo_coeff", None), getattr(dms, "mo_occ", None)
-        if np.ndim(dms) == 2 and orbitals is not None and np.ndim(orbitals) == 2 and (occupations >= 0).all():
+        # PySCF's guess from an unrestricted checkpoint has occupations of two spins for one set of orbitals
+        of_this = np.ndim(dms) == 2 and np.ndim(orbitals) == 2 and np.ndim(occupations) == 1
+        if of_this and (occupations >= 0).all():
             occupied = orbitals[:, occupations > 0] * np.sqrt(occupations[occupations > 0] / 2)
             yield grid.density_of_orbitals(occupied)
             return
