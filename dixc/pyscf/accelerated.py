@@ -12,12 +12,15 @@ from pyscf import lib
 from pyscf.lib import logger
 from pyscf.scf import chkfile
 
+from dixc.errors import UserError
 from dixc.functionals.base import Functional
 from dixc.functionals.identity import display_name
 from dixc.grassmann import split_orbitals
 from dixc.pyscf.cheap_model import CheapModel
+from dixc.pyscf.few_builds import SHARE_LEFT, Estimate, FewBuilds
 from dixc.pyscf.fingerprint import fingerprint
 from dixc.pyscf.hybrid_steps import HybridPoint, HybridSteps, tolerances
+from dixc.pyscf.surrogates import FittedSurrogate, FunctionalSurrogate, Surrogate, fitting_of
 from dixc.pyscf.targets import is_left_to_pyscf, require_suited
 
 # attributes of a mean field that no energy depends on: results, and how and how far it is converged
@@ -36,6 +39,13 @@ class Acceleration:
         rtol: relative residual of the conjugate gradients.
         secants: correct the model's inverse Hessian by the gradients seen.
         exchange: correct the model's Hessian for the exact exchange that the functional lacks.
+        max_builds: exact Fock builds to spend at most; kernel() then gives the energy that they tell (see
+            `dixc.pyscf.few_builds`). None: as many as convergence takes.
+        surrogate: what stands for the mean field between builds, "fitted" or "functional" (`dixc.pyscf.surrogates`);
+            None for "fitted" with `max_builds`, "functional" without.
+
+    Raises:
+        UserError: a setting that is none of these.
     """
 
     functional: Functional = field(repr=False)
@@ -44,6 +54,22 @@ class Acceleration:
     rtol: float = 3e-2
     secants: bool = True
     exchange: bool = True
+    max_builds: int | None = None
+    surrogate: str | None = None
+
+    def __post_init__(self) -> None:
+        number = self.max_builds
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            raise UserError(f"accelerate: max_builds must be a whole number above zero, not {number!r}")
+        if self.surrogate is not None and self.surrogate not in SHARE_LEFT:
+            raise UserError(
+                f"accelerate: surrogate must be one of {', '.join(SHARE_LEFT)}, not {self.surrogate!r}"
+            )
+
+    @property
+    def kind(self) -> str:
+        """Which surrogate is meant."""
+        return self.surrogate or ("functional" if self.max_builds is None else "fitted")
 
     @property
     def name(self) -> str:
@@ -68,7 +94,7 @@ class Accelerated:
     __name_mixin__ = "Accelerated"
     _keys = frozenset(
         {"acceleration", "hybrid_fock_builds", "cheap_fock_builds", "cg_products", "accelerated_by_diis",
-         "energy_error_estimate", "cheap_scf_wall_s"}
+         "energy_error_estimate", "e_tot_build", "cheap_scf_wall_s"}
     )  # fmt: skip
 
     def __init__(self, mf, acceleration: Acceleration):
@@ -76,6 +102,7 @@ class Accelerated:
         self.acceleration = acceleration
         self.hybrid_fock_builds = self.cheap_fock_builds = self.cg_products = self._veff_calls = 0
         self.accelerated_by_diis, self.energy_error_estimate, self.cheap_scf_wall_s = False, None, 0.0
+        self.e_tot_build: float | None = None
         self._solved: _Solved | None = None
         # a get_veff that was put on the object is called by the counting one below instead of hiding it
         self._given_get_veff = self.__dict__.pop("get_veff", None)
@@ -115,6 +142,10 @@ class Accelerated:
         to the same thresholds costs no Fock build. With max_cycle 0, without electrons and for a model without atoms
         this is PySCF's own kernel.
 
+        With `max_builds`, e_tot is the energy that so many builds tell, `e_tot_build` that of the last one, and
+        `energy_error_estimate` what may be left of e_tot's error; `converged` says that this is below conv_tol.
+        Orbitals and density are those after the last step. Another kernel() goes on from there.
+
         Raises:
             UserError: what was changed since cannot be accelerated, such as fixed irreps.
         """
@@ -128,9 +159,8 @@ class Accelerated:
         self.build(self.mol)
         self._veff_calls = self.cheap_fock_builds = self.cg_products = 0
         self.accelerated_by_diis, self.energy_error_estimate, self.cheap_scf_wall_s = False, None, 0.0
-        solved = self._converge(dm0, kwargs)
+        self._solved = self._solve(dm0, kwargs)
         self.hybrid_fock_builds = self._veff_calls
-        self._solved = solved if self.converged else None
         return self.e_tot
 
     kernel = lib.alias(scf, alias_name="kernel")
@@ -149,55 +179,91 @@ class Accelerated:
         return hashlib.sha256(values).hexdigest() + fingerprint(self, RESULTS | CONTROL | own)
 
     def _holds(self, solved: _Solved | None) -> bool:
-        """Whether a former solution is still that of this object."""
+        """Whether a former solution, converged or not, is still that of this object."""
         return (
-            solved is not None and self.mo_coeff is solved.mo_coeff and self.converged
-            and solved.problem == self._problem()
+            solved is not None and self.mo_coeff is solved.mo_coeff and solved.problem == self._problem()
         )  # fmt: skip
 
     def _is_answered(self) -> bool:
         conv_tol, conv_tol_grad = tolerances(self)
         solved = self._solved
-        return self._holds(solved) and solved.conv_tol <= conv_tol and solved.conv_tol_grad <= conv_tol_grad
+        close = solved is not None and solved.conv_tol <= conv_tol and solved.conv_tol_grad <= conv_tol_grad
+        return self.converged and close and self._holds(solved)
 
-    def _converge(self, dm0: NDArray | None, kwargs: dict) -> _Solved:
-        """Cheap SCF, hybrid steps, and PySCF's kernel if they fail; sets the results."""
+    def _solve(self, dm0: NDArray | None, kwargs: dict) -> _Solved | None:
+        """Cheap SCF, then exact builds by the way that is wanted; sets the results.
+
+        Returns:
+            What the next kernel() may start from; None if PySCF's own kernel did not converge.
+        """
         how = self.acceleration
         model = CheapModel(self, how.functional, how.grid_level, how.fit_coulomb, how.exchange)
         steps = HybridSteps(self, model, how.rtol, how.secants)
-        start_from_own = dm0 is None and self.mo_coeff is not None
-        if dm0 is None and not start_from_own:  # the guess may lie in the checkpoint that is written next
+        few = FewBuilds(steps, self._surrogate(model), how.kind)
+        if dm0 is None and self.mo_coeff is None:  # the guess may lie in the checkpoint that is written next
             dm0 = self.get_init_guess(self.mol, self.init_guess)
         if self.chkfile:
             chkfile.save_mol(self.mol, self.chkfile)
         self.pre_kernel({"mf": self, "h1e": steps.hcore, "s1e": steps.overlap})
         start = self._start(steps, dm0)
-        finished = start is not None and steps.run(start, self.max_cycle, self._report)
+        if how.max_builds is not None:
+            self._take_estimate(few.run(start or self._rough_start(few, dm0), how.max_builds, self._report))
+            finished, point = True, None
+        else:
+            finished = start is not None and self._converge(steps, few, start)
+            point = steps.point if finished else None
         self.cheap_fock_builds, self.cg_products = model.fock_builds, steps.products
-        if finished and self._take(steps):
-            return _Solved(self._problem(), self.mo_coeff, steps.conv_tol, steps.conv_tol_grad, steps.point)
-        self._fall_back(steps, dm0, kwargs)
-        return _Solved(self._problem(), self.mo_coeff, steps.conv_tol, steps.conv_tol_grad, None)
+        if not finished:
+            self._fall_back(steps, dm0, kwargs)
+            if not self.converged:
+                return None
+        return _Solved(self._problem(), self.mo_coeff, steps.conv_tol, steps.conv_tol_grad, point)
+
+    def _surrogate(self, model: CheapModel) -> Surrogate:
+        if self.acceleration.kind == "functional":
+            return FunctionalSurrogate(model)
+        return FittedSurrogate(self.undo_accelerate(), fitting_of(self, model), self.acceleration.grid_level)
+
+    def _converge(self, steps: HybridSteps, few: FewBuilds, start: HybridPoint) -> bool:
+        """Build until converged, and take the results; False if the steps do not get there."""
+        if self.acceleration.kind == "functional":
+            found = steps.run(start, self.max_cycle, self._report)
+        else:
+            found = few.converge(start, self.max_cycle, self._report)
+        return found and self._take(steps)
 
     def _start(self, steps: HybridSteps, dm0: NDArray | None) -> HybridPoint | None:
-        """The first point: the last solution, the object's own converged orbitals, or those of the cheap functional."""
-        if dm0 is None and self._holds(self._solved) and self._solved.point is not None:
-            return self._solved.point
+        """The first point: the last solution, the object's own orbitals, or those of the cheap functional."""
         if dm0 is None and self.mo_coeff is not None:
+            known = self._holds(self._solved)
+            if known and self.converged and self._solved.point is not None:
+                return self._solved.point
             frame = np.asarray(self.mo_coeff)
-            if self.converged and _orthonormal(frame, steps.overlap):
+            if (known or self.converged) and _orthonormal(frame, steps.overlap):
                 return steps.build(*split_orbitals(frame, self.mo_occ))
             dm0 = self.make_rdm1()
         clock = time.perf_counter()
         orbitals = steps.model.orbitals(dm0)
         self.cheap_scf_wall_s = time.perf_counter() - clock
         if orbitals is None:
-            logger.note(self, "SCF of %s not converged: PySCF's kernel runs instead", self.acceleration.name)
+            instead = (
+                "PySCF's kernel runs instead"
+                if self.acceleration.max_builds is None
+                else "fitted integrals give a start"
+            )
+            logger.note(self, "SCF of %s not converged: %s", self.acceleration.name, instead)
             return None
         start = steps.build(*orbitals)
         logger.info(self, "%s SCF: %d builds; E= %.15g  |g|= %4.3g", self.acceleration.name,
                     steps.model.fock_builds, start.energy, start.norm)  # fmt: skip
         return start
+
+    def _rough_start(self, few: FewBuilds, dm0: NDArray | None) -> HybridPoint:
+        """The first point where the cheap functional gave none: the mean field's own SCF on fitted integrals."""
+        dm0 = self.make_rdm1() if dm0 is None else dm0
+        fitting = fitting_of(self, few.steps.model)
+        fitted = FittedSurrogate(self.undo_accelerate(), fitting, self.acceleration.grid_level)
+        return few.steps.build(*fitted.start(dm0))
 
     def _report(self, step: int, last: HybridPoint, point: HybridPoint) -> None:
         """Log line, checkpoint and callback of one step, with the names that PySCF's kernel uses."""
@@ -228,7 +294,7 @@ class Accelerated:
         self.mo_energy, self.mo_coeff, self.mo_occ = mo_energy, mo_coeff, mo_occ
         self.e_tot = self.energy_tot(point.dm, steps.hcore, point.vhf)
         self.converged, self.cycles = True, steps.steps
-        self.energy_error_estimate = steps.estimate
+        self.e_tot_build, self.energy_error_estimate = self.e_tot, steps.estimate
         envs = {name: getattr(self, name) for name in ("e_tot", "mo_energy", "mo_coeff", "mo_occ")}
         if self.chkfile:
             self.dump_chk(envs)
@@ -236,8 +302,24 @@ class Accelerated:
         logger.info(self, "%d Fock builds, model's estimate of the energy error %.2g", self._veff_calls,
                     steps.estimate)  # fmt: skip
         self._finalize()
-        self._solved = None
         return True
+
+    def _take_estimate(self, last: Estimate) -> None:
+        """Results of a fixed number of builds."""
+        minimum = last.minimum
+        self.mo_energy, self.mo_coeff, self.mo_occ = minimum.mo_energy, minimum.mo_coeff, minimum.mo_occ
+        self.e_tot, self.e_tot_build = minimum.energy, last.point.energy
+        self.energy_error_estimate = last.left
+        self.converged = bool(last.left < self.conv_tol)
+        self.cycles = self._veff_calls
+        envs = {name: getattr(self, name) for name in ("e_tot", "mo_energy", "mo_coeff", "mo_occ")}
+        if self.chkfile:
+            self.dump_chk(envs)
+        self.post_kernel(envs | {"mf": self, "scf_conv": self.converged})
+        logger.note(self, "energy from %d Fock builds = %.15g, error estimated at %.1e",
+                    self._veff_calls, self.e_tot, last.left)  # fmt: skip
+        with lib.temporary_env(self, verbose=0):  # it would say that the SCF has not converged
+            self._finalize()
 
     def _fall_back(self, steps: HybridSteps, dm0: NDArray | None, kwargs: dict) -> None:
         """PySCF's own kernel from the best point so far, and if that fails from where it would have begun."""

@@ -132,10 +132,11 @@ def _exact_exchange(mf) -> float:
 
 def _density_fitted(cheap: RKS, fitted):
     """`cheap` on the fitted integrals that exist already, or on PySCF's Coulomb-fitting basis for this molecule."""
-    if isinstance(fitted, df.DF):
-        return cheap.density_fit(with_df=fitted)
-    with lib.temporary_env(cheap.mol, verbose=0):  # it is no news that the user's basis has no fitting basis
-        auxbasis = df.make_auxbasis(cheap.mol, xc="pbe")
-    cheap = cheap.density_fit(auxbasis=auxbasis)
-    cheap.with_df.build()  # else PySCF makes the integrals again for every Coulomb matrix
-    return cheap
+    return cheap.density_fit(with_df=fitted if isinstance(fitted, df.DF) else coulomb_fitting(cheap.mol))
+
+
+def coulomb_fitting(mol) -> df.DF:
+    """Integrals in PySCF's Coulomb-fitting basis for a molecule, built."""
+    with lib.temporary_env(mol, verbose=0):  # it is no news that a basis has no fitting basis of its own
+        fitting = df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="pbe"))
+        return fitting.build()  # else PySCF makes the integrals again for every Coulomb matrix
