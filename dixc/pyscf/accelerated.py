@@ -94,7 +94,7 @@ class Accelerated:
     __name_mixin__ = "Accelerated"
     _keys = frozenset(
         {"acceleration", "hybrid_fock_builds", "cheap_fock_builds", "cg_products", "accelerated_by_diis",
-         "energy_error_estimate", "e_tot_build", "cheap_scf_wall_s"}
+         "energy_error_estimate", "e_tot_build", "energy_minima", "cheap_scf_wall_s"}
     )  # fmt: skip
 
     def __init__(self, mf, acceleration: Acceleration):
@@ -103,6 +103,7 @@ class Accelerated:
         self.hybrid_fock_builds = self.cheap_fock_builds = self.cg_products = self._veff_calls = 0
         self.accelerated_by_diis, self.energy_error_estimate, self.cheap_scf_wall_s = False, None, 0.0
         self.e_tot_build: float | None = None
+        self.energy_minima: list[float] = []
         self._solved: _Solved | None = None
         # a get_veff that was put on the object is called by the counting one below instead of hiding it
         self._given_get_veff = self.__dict__.pop("get_veff", None)
@@ -213,6 +214,7 @@ class Accelerated:
             finished = start is not None and self._converge(steps, few, start)
             point = steps.point if finished else None
         self.cheap_fock_builds, self.cg_products = model.fock_builds, steps.products
+        self.energy_minima = [e.minimum.energy for e in few.estimates] or steps.minima
         if not finished:
             self._fall_back(steps, dm0, kwargs)
             if not self.converged:

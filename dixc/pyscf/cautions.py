@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
 from dixc.elements import NUMBERS
-from dixc.errors import DixcWarning, UserError
+from dixc.errors import UserError, warn
 from dixc.functionals.base import Functional
 from dixc.functionals.identity import display_name, is_untrained
 
@@ -38,6 +36,18 @@ def require_room(mol) -> None:
         raise UserError(f"{mol.nelectron} electrons do not fit into the {mol.nao} orbitals of this basis")
 
 
+def require_closed_shell(mol) -> None:
+    """Refuses open shells.
+
+    Raises:
+        UserError: so it is.
+    """
+    if mol.spin != 0:
+        raise UserError(
+            f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}: use dixc.pyscf.UKS"
+        )
+
+
 def warn_of(functional: Functional, mol) -> None:
     """Warns once a functional of untrained weights, and once an element of those that its training did not see."""
     _warn_of_no_training(functional)
@@ -48,11 +58,9 @@ def _warn_of_no_training(functional: Functional) -> None:
     if getattr(functional, "warned_of_no_training", False) or not is_untrained(functional):
         return
     functional.warned_of_no_training = True
-    warnings.warn(
+    warn(
         f"{display_name(functional)}: its weights are untrained, so its energies mean nothing; "
-        "train it, or take a trained one (`dixc models` lists them)",
-        DixcWarning,
-        stacklevel=5,
+        "train it, or take a trained one (`dixc models` lists them)"
     )
 
 
@@ -66,9 +74,15 @@ def _warn_of_elements(functional: Functional, mol) -> None:
     new = sorted(present - known)
     if new:
         functional.warned_of = [*getattr(functional, "warned_of", ()), *new]
-        warnings.warn(
+        warn(
             f"{display_name(functional)}: trained on {', '.join(map(str, trained))} only, used for "
-            f"{', '.join(new)}: its results for such molecules are an extrapolation, check some",
-            DixcWarning,
-            stacklevel=5,
+            f"{', '.join(new)}: its results for such molecules are an extrapolation, check some"
         )
+
+
+def _level_of_caller() -> int:
+    """What makes a warning point at the first line outside of dixc that led to it."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "dixc":
+        level, frame = level + 1, frame.f_back
+    return level

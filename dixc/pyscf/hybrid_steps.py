@@ -93,6 +93,7 @@ class HybridSteps:
         products: Hessian products of the model spent.
         steps: rotations tried.
         estimate: the model's energy error at `point`, hartree; infinite if not known.
+        minima: energy of each build less the model's error there, hartree: the minimum that it foretells.
     """
 
     def __init__(self, mf, model: CheapModel, rtol: float, secants: bool):
@@ -102,6 +103,7 @@ class HybridSteps:
         self.conv_tol, self.conv_tol_grad = tolerances(mf)
         self.products = self.steps = self.setbacks = 0
         self.estimate, self.radius = np.inf, MAX_ROTATION
+        self.minima: list[float] = []
         self._diagonal: NDArray | None = None
         self.point: HybridPoint | None = None
 
@@ -134,6 +136,7 @@ class HybridSteps:
             if not np.isfinite(kappa).all():
                 logger.info(self.mf, "the cheap functional's Hessian is not finite here")
                 break
+            self.minima.append(self.point.energy - self.estimate)
             if converged := self._small(self.estimate):
                 break
             if self.steps >= max_steps or self.setbacks >= MAX_SETBACKS:

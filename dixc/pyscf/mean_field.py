@@ -63,7 +63,9 @@ class KohnSham:
         self._numint = NumInt(functional)
 
     def build(self, mol=None):
-        require_molecule(self.mol if mol is None else mol)
+        mol = self.mol if mol is None else mol
+        require_molecule(mol)
+        warn_of(self.functional, mol)  # the molecule may be another one than at the beginning
         return super().build(mol)
 
     def density_fit(self, auxbasis=None, with_df=None, only_dfj=False):

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf.dft import rks
 
-from dixc.errors import UserError
 from dixc.functionals.base import Functional
 from dixc.grassmann import Response, split_orbitals
 from dixc.models import DEFAULT
+from dixc.pyscf.cautions import require_closed_shell
 from dixc.pyscf.mean_field import KohnSham
 from dixc.response import expansion_response, xc_response
 
@@ -34,11 +34,12 @@ class RKS(KohnSham, rks.RKS):
     """
 
     def __init__(self, mol, xc: Functional | str | PathLike[str] = DEFAULT):
-        if mol.spin != 0:
-            raise UserError(
-                f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}: use dixc.pyscf.UKS"
-            )
+        require_closed_shell(mol)
         super().__init__(mol, xc)
+
+    def build(self, mol=None):
+        require_closed_shell(self.mol if mol is None else mol)
+        return super().build(mol)
 
     def to_rks(self, xc=None):
         """A copy; with another functional if one is named."""
