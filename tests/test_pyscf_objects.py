@@ -14,6 +14,7 @@ from pyscf.pbc import gto as pbc_gto
 import dixc
 import dixc.pyscf
 from dixc.errors import DixcWarning, UserError
+from dixc.functionals.files import save
 from dixc.models import DEFAULT
 
 WATER = "O 0 0 0.1178; H 0 0.7555 -0.4712; H 0 -0.7555 -0.4712"
@@ -174,6 +175,43 @@ def test_untrained_weights_are_warned_of_once():
         changed = dixc.create("xcdiff")
         next(changed.parameters()).data += 1e-3
         dixc.pyscf.RKS(water(), xc=changed)
+
+
+def test_warnings_point_at_the_users_line():
+    mol = water()
+    for warned in (
+        lambda: dixc.pyscf.RKS(mol, xc="xcdiff"),
+        lambda: dixc.pyscf.UKS(mol, xc="nnmgga"),
+        lambda: dixc.pyscf.RKS(mol, xc="pbe").to_rks("xcdiff"),
+        lambda: dixc.pyscf.RKS(mol, xc="pbe").set(xc="xcdiff"),
+        lambda: dixc.pyscf.UKS(mol, xc="pbe").to_uks("xcdiff"),
+        lambda: dixc.pyscf.accelerate(dft.RKS(mol, xc="b3lyp"), xc="xcdiff").kernel(),
+    ):
+        with pytest.warns(DixcWarning, match="untrained") as caught:
+            warned()
+        assert [(line.filename, line.lineno) for line in caught] == [
+            (__file__, warned.__code__.co_firstlineno)
+        ]
+
+
+def test_untrained_weights_in_single_precision_or_from_a_file(tmp_path):
+    save(dixc.create("xcdiff"), tmp_path / "model.pt", {"note": "not trained"})
+    for xc in (dixc.create("xcdiff").float(), tmp_path / "model.pt"):
+        with pytest.warns(DixcWarning, match="untrained"):
+            dixc.pyscf.RKS(water(), xc=xc)
+
+
+def test_another_molecule_is_looked_at_too():
+    other = gto.M(atom="S 0 0 0; H 0 .97 .93; H 0 -.97 .93", basis="sto-3g", verbose=0)
+    for change in ("reset", "as_scanner"):
+        mf = dixc.pyscf.RKS(water("sto-3g"), xc=dixc.load(DEFAULT))
+        with pytest.warns(DixcWarning, match="used for S:"):
+            mf.reset(other).kernel() if change == "reset" else mf.as_scanner()(other)
+    radical = gto.M(atom="O 0 0 0; H 0 0 .97", spin=1, basis="sto-3g", verbose=0)
+    mf = dixc.pyscf.RKS(water("sto-3g"), xc="pbe")
+    for solve in (lambda: mf.copy().reset(radical).kernel(), lambda: mf.as_scanner()(radical)):
+        with pytest.raises(UserError, match="closed shell"):
+            solve()
 
 
 def test_elements_are_warned_of_by_the_models_name_and_ghosts_are_none():

@@ -160,9 +160,8 @@ class Functional(nn.Module):
         xctype: which invariants it wants, "LDA", "GGA" or "MGGA".
         pointwise: True if the energy is a sum over points of a function of that point's invariants alone.
         exact_exchange: fraction of exact exchange that belongs to it (added by the SCF code, not here).
-        comes_trained: its weights are of use as soon as it is made, such as those of a wrapped functional.
         source: where it was published.
-        comes_trained: True if its first weights are trained ones, so that there is no need to warn.
+        comes_trained: True if its first weights are of use, such as those of a wrapped functional: no warning.
         single_precision: True if its weights may be float32 under invariants in float64. Else they stay in double
             precision whatever is asked. Not inherited: a subclass may have more weights.
 
@@ -173,7 +172,6 @@ class Functional(nn.Module):
     xctype: str = "MGGA"
     pointwise: bool = False
     exact_exchange: float = 0.0
-    comes_trained: bool = False
     source: str = ""
     comes_trained: bool = False
     single_precision: bool = False

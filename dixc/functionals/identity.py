@@ -38,11 +38,14 @@ def is_untrained(functional: Functional) -> bool:
 
     A class whose first weights are random without a seed cannot be told from a trained one.
     """
-    if not is_learned(functional) or functional.comes_trained or getattr(functional, "metadata", None):
+    metadata = getattr(functional, "metadata", None) or {}
+    if not is_learned(functional) or functional.comes_trained or "loss" in metadata:
         return False
     try:
         fresh = type(functional)(**getattr(functional, "hyperparameters", {}))
     except Exception:  # a class that is not ours can raise anything
         return False
     first, now = fresh.state_dict(), functional.state_dict()
-    return first.keys() == now.keys() and all(torch.equal(first[key], now[key].to(first[key])) for key in now)
+    return first.keys() == now.keys() and all(
+        torch.equal(first[key].float(), now[key].cpu().float()) for key in now
+    )

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dixc.errors import DixcWarning, UserError
+from dixc.errors import UserError, warn
 from dixc.functionals.base import (
     N_INVARIANTS,
     P_FACTOR,
@@ -305,9 +304,7 @@ class _Probe:
             with torch.no_grad():
                 a, b = self._energy(one).item(), self._energy(other).item()
             if abs(a - b) > 1e-6 * max(abs(a), abs(b), 1e-6):
-                warnings.warn(
-                    f"functional {self.name}: {what}: {b:.8g}, not {a:.8g} hartree", DixcWarning, stacklevel=5
-                )
+                warn(f"functional {self.name}: {what}: {b:.8g}, not {a:.8g} hartree")
 
     def _at(self, sample: Sample, which: Tensor) -> str:
         """Where the first of some points is, in words."""

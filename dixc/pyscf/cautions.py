@@ -51,7 +51,7 @@ def require_closed_shell(mol) -> None:
 def warn_of(functional: Functional, mol) -> None:
     """Warns once a functional of untrained weights, and once an element of those that its training did not see."""
     _warn_of_no_training(functional)
-    _warn_of_elements(functional, mol)
+    warn_of_elements(functional, mol)
 
 
 def _warn_of_no_training(functional: Functional) -> None:
@@ -64,7 +64,8 @@ def _warn_of_no_training(functional: Functional) -> None:
     )
 
 
-def _warn_of_elements(functional: Functional, mol) -> None:
+def warn_of_elements(functional: Functional, mol) -> None:
+    """Warns once of each element that the training of a functional did not see."""
     trained = (getattr(functional, "metadata", None) or {}).get("elements")
     if not isinstance(trained, list):
         return
@@ -78,11 +79,3 @@ def _warn_of_elements(functional: Functional, mol) -> None:
             f"{display_name(functional)}: trained on {', '.join(map(str, trained))} only, used for "
             f"{', '.join(new)}: its results for such molecules are an extrapolation, check some"
         )
-
-
-def _level_of_caller() -> int:
-    """What makes a warning point at the first line outside of dixc that led to it."""
-    level, frame = 1, sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "dixc":
-        level, frame = level + 1, frame.f_back
-    return level

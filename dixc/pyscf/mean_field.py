@@ -17,7 +17,7 @@ from dixc.functionals.identity import display_name, is_learned
 from dixc.functionals.probe import accepted
 from dixc.functionals.registry import resolve
 from dixc.models import DEFAULT
-from dixc.pyscf.cautions import require_molecule, warn_of
+from dixc.pyscf.cautions import require_molecule, warn_of, warn_of_elements
 from dixc.pyscf.numint import NumInt
 
 # functionals of PySCF that stand for a dixc functional where it asks libxc which fitting basis is wanted
@@ -65,7 +65,7 @@ class KohnSham:
     def build(self, mol=None):
         mol = self.mol if mol is None else mol
         require_molecule(mol)
-        warn_of(self.functional, mol)  # the molecule may be another one than at the beginning
+        warn_of_elements(self.functional, mol)  # the molecule may be another one than at the beginning
         return super().build(mol)
 
     def density_fit(self, auxbasis=None, with_df=None, only_dfj=False):
