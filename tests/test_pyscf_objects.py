@@ -344,9 +344,36 @@ def test_periodic_cells_models_and_crowds_are_refused(cls):
     model = gto.M(verbose=0)
     model.nelectron = 2
     crowd = gto.M(atom="He 0 0 0", charge=-2, basis="sto-3g", verbose=0)
-    for mol, message in ((cell.build(), "periodic"), (model, "without atoms"), (crowd, "4 electrons")):
+    unbuilt = gto.Mole(atom=WATER, basis="sto-3g")
+    for mol, message in (
+        (cell.build(), "periodic"),
+        (model, "without atoms"),
+        (crowd, "4 electrons"),
+        (unbuilt, "not built"),
+        (WATER, "molecule of PySCF"),
+        (None, "not None"),
+    ):
         with pytest.raises(UserError, match=message):
             cls(mol, xc="pbe")
+
+
+def test_occupations_of_irreps_are_refused():
+    mol = gto.M(atom="N 0 0 0; N 0 0 1.1", symmetry=True, basis="sto-3g", verbose=0)
+    for cls in (dixc.pyscf.RKS, dixc.pyscf.UKS):
+        mf = cls(mol, xc="pbe")
+        mf.irrep_nelec = {"A1g": 6, "A1u": 4, "E1ux": 4}
+        with pytest.raises(UserError, match="irrep_nelec"):
+            mf.kernel()
+
+
+def test_smearing_is_pyscfs_and_has_no_response():
+    mol = gto.M(atom="H 0 0 0; H 0 0 2", basis="6-31g", verbose=0)
+    for ours, theirs in ((dixc.pyscf.RKS, dft.RKS), (dixc.pyscf.UKS, dft.UKS)):
+        own, pyscf = (scf.addons.smearing(cls(mol, xc="pbe"), sigma=0.05) for cls in (ours, theirs))
+        assert solved(own, 0).e_tot == pytest.approx(solved(pyscf, 0).e_tot, abs=1e-8)
+        for response in (own.gen_response, own.Hessian().kernel):
+            with pytest.raises(UserError, match="occupations"):
+                response()
 
 
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyscf.gto.mole import MoleBase
+
 from dixc.elements import NUMBERS
 from dixc.errors import UserError, warn
 from dixc.functionals.base import Functional
@@ -17,8 +19,13 @@ def require_molecule(mol) -> None:
     """Refuses what has no density of a molecule.
 
     Raises:
-        UserError: a periodic cell, a model without atoms, or more electrons than orbitals hold.
+        UserError: no molecule of PySCF's, or one that is not built; a periodic cell, a model without atoms, or more
+            electrons than orbitals hold.
     """
+    if not isinstance(mol, MoleBase):
+        raise UserError(f"a molecule of PySCF is needed (pyscf.gto.M), not {mol!r:.60}")
+    if not mol._built:
+        raise UserError("the molecule is not built yet: mol.build()")
     if is_periodic(mol):
         raise UserError("a periodic cell: dixc is for molecules (pyscf.gto.M, not pyscf.pbc)")
     if mol.natm == 0:
@@ -37,11 +44,12 @@ def require_room(mol) -> None:
 
 
 def require_closed_shell(mol) -> None:
-    """Refuses open shells.
+    """Refuses open shells, and what `require_molecule` refuses.
 
     Raises:
         UserError: so it is.
     """
+    require_molecule(mol)
     if mol.spin != 0:
         raise UserError(
             f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}: use dixc.pyscf.UKS"

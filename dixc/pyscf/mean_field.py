@@ -7,7 +7,7 @@ from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
-from pyscf import df, lib, sgx
+from pyscf import df, lib
 from pyscf.df import addons, df_jk
 from pyscf.soscf.newton_ah import _CIAH_SOSCF
 
@@ -65,6 +65,8 @@ class KohnSham:
     def build(self, mol=None):
         mol = self.mol if mol is None else mol
         require_molecule(mol)
+        if getattr(self, "irrep_nelec", None):
+            raise UserError("irrep_nelec: dixc's mean fields do not fix the electrons of irreps")
         warn_of_elements(self.functional, mol)  # the molecule may be another one than at the beginning
         return super().build(mol)
 
@@ -78,6 +80,8 @@ class KohnSham:
 
     def COSX(self, auxbasis=None, with_df=None, pjs=False):
         """The same mean field with seminumerical exchange; PySCF's default fitting basis, as in `density_fit`."""
+        from pyscf import sgx  # adds methods to PySCF's classes
+
         with_df = fitted_integrals(self, auxbasis, sgx.SGX) if with_df is None else with_df
         return sgx.sgx_fit(self, auxbasis, with_df, pjs)
 

@@ -45,11 +45,16 @@ class UKS(KohnSham, uks.UKS):
         Args:
             with_j: whether the Coulomb matrix responds.
             hermi: symmetry of the density matrices to come: 1 symmetric, 0 none, 2 antisymmetric.
+
+        Raises:
+            UserError: fractional occupations.
         """
         xc = None
         if hermi != 2:
             mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
             mo_occ = np.asarray(self.mo_occ if mo_occ is None else mo_occ)
+            if not np.isin(mo_occ, (0, 1)).all():
+                raise UserError("the response needs occupations 0 and 1 (no smearing)")
             occupied = [c[:, occ > 0] for c, occ in zip(mo_coeff, mo_occ, strict=True)]
             grid, expansion = self._numint.spin_expansion(self.mol, self.grids, occupied)
 
