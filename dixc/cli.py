@@ -236,7 +236,7 @@ def scf(
         typer.Option(
             "--xc",
             help="Name (see `dixc models`) or import path of a functional, or a model file "
-            f"[default: {DEFAULT}; with --accelerate: r2scan].",
+            f"[default: {DEFAULT}; with --accelerate r2scan for elements that it was not trained on].",
         ),
     ] = None,
     hybrid: Annotated[
@@ -245,6 +245,14 @@ def scf(
     accelerate: Annotated[
         bool, typer.Option("--accelerate", help="Converge --hybrid in fewer Fock builds by means of --xc.")
     ] = False,
+    max_builds: Annotated[
+        int | None,
+        typer.Option(
+            "--max-builds",
+            min=1,
+            help="With --accelerate: the energy that so many exact Fock builds tell, with an estimate of its error.",
+        ),
+    ] = None,
     basis: Annotated[str, typer.Option("--basis", help="Orbital basis, as PySCF names it.")] = "def2-svp",
     charge: Annotated[
         int | None, typer.Option("--charge", help="Total charge, e [default: the file's, else 0].")
@@ -268,14 +276,18 @@ def scf(
     if hybrid is None:
         if accelerate:
             raise UserError("--accelerate needs --hybrid, the functional to be converged")
+        if max_builds is not None:
+            raise UserError("--max-builds needs --accelerate and --hybrid")
         run_stage("dixc.stages.scf", threads, molecule, xc or DEFAULT, n_states=tddft, **options)
         return
     if tddft:
         raise UserError("--tddft goes with --xc, not with --hybrid")
     if xc is not None and not accelerate:
         raise UserError("--hybrid with --xc: add --accelerate, or leave one of them out")
-    model = (xc or "r2scan") if accelerate else None
-    run_stage("dixc.stages.accelerate", threads, molecule, hybrid, model, **options)
+    if max_builds is not None and not accelerate:
+        raise UserError("--max-builds needs --accelerate")
+    options |= {"accelerate": accelerate, "max_builds": max_builds}
+    run_stage("dixc.stages.accelerate", threads, molecule, hybrid, xc, **options)
 
 
 @app.command()

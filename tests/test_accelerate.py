@@ -355,15 +355,46 @@ def test_command_line(tmp_path):
     path.write_text("3\nwater\nO 0 0 .1178\nH 0 .7555 -.4712\nH 0 -.7555 -.4712\n")
     arguments = ["scf", str(path), "--hybrid", "b3lyp", "--basis", "6-31g", "--grid-level", "0", "--json"]
     results = []
-    for extra in ([], ["--accelerate"], ["--accelerate", "--xc", "pbe"]):
+    few = ["--accelerate", "--max-builds", "2"]
+    for extra in ([], ["--accelerate"], ["--accelerate", "--xc", "pbe"], few):
         result = CliRunner().invoke(app, [*arguments, *extra])
         assert result.exit_code == 0, result.output
         results.append(json.loads(result.stdout))
-    plain, default, pbe = results
-    assert default["accelerated_by"] == "r2scan"
+    plain, default, pbe, two = results
+    assert default["accelerated_by"] == two["accelerated_by"] == "xcdiff-b3lyp"
     assert pbe["accelerated_by"] == "pbe"
     assert max(default["hybrid_fock_builds"], pbe["hybrid_fock_builds"]) < plain["hybrid_fock_builds"] / 2
     assert plain["e_tot_Eh"] == pytest.approx(default["e_tot_Eh"], abs=1e-8)
+    assert two["hybrid_fock_builds"] == len(two["energies_by_build_Eh"]) == 2
+    assert two["e_tot_Eh"] == pytest.approx(default["e_tot_Eh"], abs=1e-8)
+
+
+def test_command_line_tells_what_one_build_tells(tmp_path):
+    from dixc.cli import app
+
+    path = tmp_path / "silane.xyz"
+    path.write_text("5\nsilane\nSi 0 0 0\nH .86 .86 .86\nH -.86 -.86 .86\nH -.86 .86 -.86\nH .86 -.86 -.86\n")
+    arguments = [
+        "scf",
+        str(path),
+        "--hybrid",
+        "pbe0",
+        "--basis",
+        "sto-3g",
+        "--grid-level",
+        "0",
+        "--accelerate",
+    ]
+    shown = CliRunner().invoke(app, [*arguments, "--max-builds", "1"])
+    assert shown.exit_code == 0, shown.output
+    (row,) = [json.loads(CliRunner().invoke(app, [*arguments, "--max-builds", "1", "--json"]).stdout)]
+    assert row["accelerated_by"] == "r2scan"  # the shipped model has not seen silicon
+    words = dict(line.strip().split("  ", 1) for line in shown.stdout.splitlines()[1:])
+    assert words["total energy"].strip() == f"{row['e_tot_Eh']:.8f} Eh   (from 1 Fock build)"
+    assert words["energy of a build"].split()[0] == f"{row['e_tot_build_Eh']:.8f}"
+    assert float(words["correction"].split()[0]) == pytest.approx(row["correction_Eh"], rel=1e-3)
+    assert float(words["error left"].split()[0]) == pytest.approx(row["energy_error_estimate_Eh"], rel=0.1)
+    assert words["Fock builds"].strip() == f"1 of pbe0, {row['cheap_fock_builds']} of r2scan"
 
 
 @pytest.mark.parametrize(
@@ -372,6 +403,9 @@ def test_command_line(tmp_path):
         (["--accelerate", "--xc", "pbe"], "--hybrid"),
         (["--hybrid", "b3lyp", "--xc", "pbe"], "--accelerate"),
         (["--hybrid", "nonsense"], "nonsense"),
+        (["--max-builds", "1"], "--max-builds needs --accelerate"),
+        (["--hybrid", "b3lyp", "--max-builds", "1"], "--max-builds needs --accelerate"),
+        (["--hybrid", "b3lyp", "--accelerate", "--max-builds", "0"], "--max-builds"),
     ],
 )
 def test_command_line_refusals(tmp_path, arguments, message):

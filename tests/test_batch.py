@@ -37,6 +37,7 @@ BAD = {
     "charge": ("1\nname=x charge=1.5\nHe 0 0 0\n", None, "charge=1.5: must be a whole number"),
 }  # fmt: skip
 ENGINES = [["--xc", "pbe"], ["--hybrid", "b3lyp"], ["--hybrid", "b3lyp", "--accelerate"], ["--hybrid", "hf"]]
+ONE_BUILD = ["--hybrid", "b3lyp", "--accelerate", "--max-builds", "1"]
 FAST = ["--basis", "sto-3g", "--grid-level", "0"]
 
 
@@ -102,6 +103,70 @@ def test_what_pyscf_raises_is_a_row(run, monkeypatch, engine, error):
     assert [row["converged"] for row in found] == [False, True]
     assert " ".join(str(error).split()) in found[0]["error"]
     assert type(error).__name__ in found[0]["error"] or isinstance(error, UserError)
+
+
+def test_energies_from_one_build_are_no_failures(run, tmp_path):
+    code, shown, found = run(WATER.format("") + METHYL + WATER.format("2"), *ONE_BUILD)
+    assert (code, shown.count("\n")) == (2, 1)
+    assert "1 of 3 molecules failed: methyl (" in shown
+    assert [("error" in row, row["converged"]) for row in found] == [
+        (False, False),
+        (True, False),
+        (False, False),
+    ]
+    code, shown, found = run(WATER.format(""), *ONE_BUILD, "--out", "alone.jsonl")
+    assert (code, shown) == (0, "")
+    (row,) = rows(tmp_path / "alone.jsonl")
+    assert (row["converged"], row["max_builds"], row["hybrid_fock_builds"]) == (False, 1, 1)
+    assert row["correction_Eh"] == pytest.approx(row["e_tot_Eh"] - row["e_tot_build_Eh"], abs=1e-12)
+    assert row["energies_by_build_Eh"] == [row["e_tot_Eh"]]
+    run(WATER.format(""), *ONE_BUILD[:3], "--out", "exact.jsonl")
+    (exact,) = rows(tmp_path / "exact.jsonl")
+    assert exact["converged"]
+    assert "max_builds" not in exact
+    assert (
+        abs(row["e_tot_Eh"] - exact["e_tot_Eh"])
+        < row["energy_error_estimate_Eh"]
+        < -row["correction_Eh"] / 10
+    )
+
+
+def test_a_fixed_number_of_builds_that_tells_nothing_is_a_failure(run, monkeypatch):
+    from dataclasses import replace
+
+    from dixc.pyscf.surrogates import FittedSurrogate
+
+    minimum = FittedSurrogate.minimum
+
+    def lost(self, point):
+        found = minimum(self, point)
+        return replace(found, found=False) if point.fock.shape[0] > 2 else found
+
+    monkeypatch.setattr(FittedSurrogate, "minimum", lost)
+    code, shown, found = run(WATER.format("") + HYDROGEN, *ONE_BUILD)
+    assert (code, shown.count("\n")) == (2, 1)
+    assert "1 Fock build did not tell where the energy is least" in found[0]["error"]
+    assert "error" not in found[1]
+
+
+def test_an_energy_too_far_off_is_a_failure(run, monkeypatch):
+    from dixc.stages import accelerate
+
+    monkeypatch.setattr(accelerate, "MOST_LEFT", 1e-9)
+    code, _, (row,) = run(WATER.format(""), *ONE_BUILD)
+    assert code == 2
+    assert row["error"].startswith("the energy from 1 Fock build may be ")
+    assert row["error"].endswith(" Eh off")
+
+
+def test_the_number_of_builds_belongs_to_the_identity_of_a_run(run):
+    first = run(HYDROGEN, *ONE_BUILD)
+    assert run(HYDROGEN, *ONE_BUILD) == first
+    for other in (ONE_BUILD[:3], [*ONE_BUILD[:4], "2"], [*ONE_BUILD, "--xc", "r2scan"]):
+        code, shown, found = run(HYDROGEN, *other)
+        assert code == 2
+        assert "holds something else" in shown
+        assert found == first[2]
 
 
 def test_numbers_that_are_not_finite_are_a_failure_and_the_file_is_strict_json(run, monkeypatch):

@@ -54,14 +54,16 @@ def each(
     """Print what `one(mol, name)` finds for each molecule of a file, and write it to `out` as it is done.
 
     A molecule that cannot be computed, or whose calculation fails, has a row with `converged` False and the reason
-    as `error`. Rows that `out` has already, from the same file with the same settings, are not computed again.
+    as `error`; rows with an `error` are those that failed. Rows that `out` has already, from the same file with the
+    same settings, are not computed again.
 
     Args:
         path: extended xyz, one molecule or several.
         method, basis: what the rows say about the calculation.
         charge: overrules the file's, e.
         settings: all else that determines the results, for JSON.
-        one: results of a PySCF molecule, with `converged`.
+        one: results of a PySCF molecule, with `converged`, and with `error` (None for none) where that does not tell
+            whether the calculation failed.
         text: lines about a result.
         as_json: print a JSON object a molecule, one a line, instead of text.
         out: file for the same JSON lines.
@@ -96,7 +98,7 @@ def each(
                     rows.add(row)
             shown = as_line(row) if as_json else text(row) if "e_tot_Eh" in row else _failure_text(row)
             print(shown, flush=True)
-            if not row["converged"]:
+            if "error" in row:
                 failed.append((task.name, row["error"]))
     if failed:
         raise UserError(_summary(path, method, failed, len(tasks)))
@@ -154,8 +156,9 @@ def _result(task: Task, path: Path, one: Callable[[Any, str], Row]) -> Row:
         as_line(result)
     except ValueError:
         return _failure("the SCF ended with numbers that are not finite")
-    if not result["converged"]:
-        result["error"] = f"{UNCONVERGED} in {result['cycles']} cycles"
+    reason = None if result["converged"] else f"{UNCONVERGED} in {result['cycles']} cycles"
+    if (reason := result.pop("error", reason)) is not None:
+        result["error"] = reason
     return result
 
 

@@ -152,12 +152,19 @@ class Progress:
             self.stream.flush()
 
 
-def as_text(result: dict[str, Any]) -> str:
-    """The lines that a person reads."""
+def _cycles(result: dict[str, Any]) -> str:
+    return f"{result['cycles']} cycles" + ("" if result["converged"] else ", NOT CONVERGED")
+
+
+def as_text(result: dict[str, Any], how: str = "") -> str:
+    """The lines that a person reads.
+
+    Args:
+        how: where the total energy comes from; empty for the cycles of the SCF.
+    """
     lines = [
         f"{result['name']} ({result['formula']}, charge {result['charge']})  {result['xc']}/{result['basis']}",
-        f"  total energy       {result['e_tot_Eh']:.8f} Eh   ({result['cycles']} cycles"
-        + (")" if result["converged"] else ", NOT CONVERGED)"),
+        f"  total energy       {result['e_tot_Eh']:.8f} Eh   ({how or _cycles(result)})",
         f"  dipole             {result['dipole_total_debye']:.4f} D    "
         f"({', '.join(f'{round(x, 4) + 0:.4f}' for x in result['dipole_debye'])})",
         f"  HOMO               {result['homo_eV']:.4f} eV",
