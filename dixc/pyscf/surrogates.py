@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from pyscf import df, lib
-from pyscf.dft import gen_grid, numint
+from pyscf.dft import gen_grid, numint, rks
 from pyscf.lib import logger
 
 from dixc.grassmann import rotate, split_orbitals
@@ -65,6 +65,30 @@ class Surrogate(Protocol):
         """The minimum of the surrogate of this point."""
 
 
+class FittedVeff:
+    """Mixin in front of a fitted mean field: a two-electron potential of its own.
+
+    The mean field's class may have a get_veff that counts exact builds, or somebody's changes of it; the surrogate has
+    their effect to first order, and its own builds are none of theirs.
+    """
+
+    def get_veff(self, mol=None, dm=None, dm_last=0, vhf_last=0, hermi=1):
+        """PySCF's potential of a Kohn-Sham or Hartree-Fock mean field, and that of a solvent."""
+        mol = self.mol if mol is None else mol
+        dm = self.make_rdm1() if dm is None else dm
+        if isinstance(self, rks.KohnShamDFT):
+            vhf = rks.get_veff(self, mol, dm, dm_last, vhf_last, hermi)
+        else:
+            vj, vk = self.get_jk(mol, dm, hermi)
+            vhf = vj - 0.5 * vk
+        solvent = getattr(self, "with_solvent", None)
+        if solvent is None:
+            return vhf
+        if not solvent.frozen:
+            solvent.e, solvent.v = solvent.kernel(dm)
+        return lib.tag_array(vhf, e_solvent=solvent.e, v_solvent=solvent.v)
+
+
 class FittedSurrogate:
     """A mean field on density-fitted integrals and a coarse grid, exact to first order at a point.
 
@@ -88,6 +112,7 @@ class FittedSurrogate:
             fitted._numint = _on_kept_orbitals(fitted._numint)
         if getattr(fitted, "with_df", None) is None:
             fitted = fitted.density_fit(with_df=with_df)
+        fitted = lib.set_class(fitted, (FittedVeff, fitted.__class__))
         fitted.conv_tol, fitted.conv_tol_grad, fitted.conv_check = CONV_TOL, CONV_TOL_GRAD, False
         fitted.max_cycle, fitted.verbose = (
             50,
