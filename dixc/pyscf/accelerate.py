@@ -32,9 +32,10 @@ def accelerate(mf, xc: Functional | str | PathLike[str] | None = None, **setting
 
     Returns:
         A new object of a subclass of mf's class; mf itself is left as it is. After kernel() it has
-        `hybrid_fock_builds`, `cheap_fock_builds`, `cg_products` and `cheap_scf_wall_s` (seconds in the cheap functional's own SCF);
-        `e_tot_build`, the energy of the last build; `energy_error_estimate`, hartree, of e_tot; `energy_minima`, the
-        energies foretold after one, two, ... builds; `accelerated_by_diis`: PySCF's own kernel had to finish.
+        `hybrid_fock_builds`, `cheap_fock_builds`, `cg_products`; `cheap_scf_wall_s`, the time that went into the cheap
+        functional's own SCF, in seconds; `e_tot_build`, the energy of the last build; `energy_error_estimate` of
+        e_tot, hartree; `energy_minima`, the energies foretold after one, two, ... builds; `accelerated_by_diis`:
+        PySCF's own kernel had to finish.
 
     Raises:
         UserError: not a molecular closed-shell RKS/RHF, an unknown functional, or a setting that is none.

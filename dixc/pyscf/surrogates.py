@@ -95,10 +95,13 @@ class FittedSurrogate:
     Args:
         mf: the plain mean field.
         with_df: PySCF's density-fitting object; a Coulomb-fitting basis will do.
-        grid_level: PySCF's grid level; None for the mean field's own grid.
+        grid_level: PySCF's grid level; None for the mean field's own grid. Range-separated functionals and
+            meta-GGAs get 1 at least.
     """
 
     def __init__(self, mf, with_df: df.DF, grid_level: int | None):
+        if grid_level is not None and _wants_finer_grid(mf):
+            grid_level = max(grid_level, 1)
         fitted = mf.copy()
         for name in NOT_SHARED:
             fitted.__dict__.pop(name, None)
@@ -170,6 +173,13 @@ class FunctionalSurrogate:
         orbo, orbv = rotate(point.orbo, point.orbv, kappa)
         moved = HybridPoint(orbo, orbv, point.dm, point.vhf, point.fock, energy)
         return Minimum(energy, *moved.canonical, found)
+
+
+def _wants_finer_grid(mf) -> bool:
+    if not isinstance(mf, rks.KohnShamDFT):
+        return False
+    omega, xctype = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[0], mf._numint._xc_type(mf.xc)
+    return omega != 0 or xctype == "MGGA"
 
 
 def _on_kept_orbitals(integration: numint.NumInt) -> numint.NumInt:
