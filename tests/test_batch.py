@@ -293,6 +293,17 @@ def test_a_file_of_something_else_is_left_alone(run, tmp_path, content):
     assert (tmp_path / "out.jsonl").read_text() == content
 
 
+@pytest.mark.parametrize("key", ["e_tot_Eh", "cycles", "dipole_debye", "gap_eV"])
+def test_rows_that_were_changed_by_hand_are_left_alone(run, tmp_path, key):
+    text, options = HELIUM + METHYL, ["--xc", "lda", "--basis", "6-31g"]
+    _, _, (row, *_) = run(text, *options)
+    del row[key]
+    (tmp_path / "out.jsonl").write_text(json.dumps(row) + "\n")
+    code, shown, found = run(text, *options)
+    assert (code, shown.count("\n"), found) == (2, 1, [row])
+    assert "something else" in shown
+
+
 def test_the_molecules_of_a_changed_file_are_others(run, tmp_path):
     run(HELIUM, "--xc", "lda")
     code, shown, _ = run(HELIUM.replace("0 0 0", "0 0 1"), "--xc", "lda")

@@ -96,7 +96,12 @@ def each(
                 row = about | {"charge": task.charge} | _result(task, path, one)
                 if rows is not None:
                     rows.add(row)
-            shown = as_line(row) if as_json else text(row) if "e_tot_Eh" in row else _failure_text(row)
+            try:
+                shown = as_line(row) if as_json else text(row) if "e_tot_Eh" in row else _failure_text(row)
+            except (LookupError, TypeError, ValueError):
+                if rows is not None and number < len(rows.there):  # changed by hand
+                    raise rows.other() from None
+                raise
             print(shown, flush=True)
             if "error" in row:
                 failed.append((task.name, row["error"]))

@@ -96,20 +96,22 @@ class Rows:
             try:
                 row = json.loads(line)
                 known = (row["run"], row["name"]) == (self.key, names[len(rows)])
+                known = known and (row["error"] if "error" in row else row["e_tot_Eh"]) is not None
             except (ValueError, LookupError, TypeError, RecursionError):
                 known = False
             if not known:
-                raise self._other()
+                raise self.other()
             rows.append(row)
         begin = f'{{"run": "{self.key}"'.encode()
         if rest:
             if not (rest.startswith(begin) or begin.startswith(rest)):
-                raise self._other()
+                raise self.other()
             with writing(self.path):
                 os.ftruncate(self._file, len(whole) + bool(whole))
         return rows
 
-    def _other(self) -> UserError:
+    def other(self) -> UserError:
+        """The error to raise if the file holds something else than results of this run."""
         return UserError(
             f"{self.path}: holds something else than results of these molecules with these settings and this "
             "dixc; remove it, or name another file"
