@@ -13,15 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from pyscf.dft import rks
 from pyscf.lib import logger
 
 from dixc.pyscf.hybrid_steps import SAFE_ESTIMATE, HybridPoint, HybridSteps
-from dixc.pyscf.surrogates import Minimum, Surrogate
+from dixc.pyscf.surrogates import Minimum, Surrogate, kind_of
 
-# error of a minimum over the correction, not exceeded by 95 % of the calibration molecules: by surrogate, of a density
-# functional and of Hartree-Fock, whose correction is twenty times as large
-SHARE_LEFT = {"fitted": (1e-3, 5e-4), "functional": (2e-2, 5e-2)}
+# error of a minimum over the correction, which 95 % of the calibration molecules do not exceed (`kind_of`); the
+# correction of Hartree-Fock is twenty times as large as that of a hybrid
+SHARE_LEFT = {
+    "fitted": {"full-range": 1e-3, "range-separated": 2e-3, "hartree-fock": 5e-4},
+    "functional": {"full-range": 2e-2, "range-separated": 1e-1, "hartree-fock": 5e-2},
+}
 LEAST_LEFT = 1e-10  # hartree; no estimate is less: energies are not summed more exactly
 LEAST_GAP = 0.05  # hartree; smaller differences of orbital energies say nothing of a step
 
@@ -68,7 +70,7 @@ class FewBuilds:
 
     def __init__(self, steps: HybridSteps, surrogate: Surrogate, kind: str):
         self.steps, self.surrogate = steps, surrogate
-        self.share = SHARE_LEFT[kind][not isinstance(steps.mf, rks.KohnShamDFT)]
+        self.share = SHARE_LEFT[kind][kind_of(steps.mf)]
         self.estimates: list[Estimate] = []
 
     def run(self, start: HybridPoint, max_builds: int, report: Report) -> Estimate:

@@ -95,13 +95,11 @@ class FittedSurrogate:
     Args:
         mf: the plain mean field.
         with_df: PySCF's density-fitting object; a Coulomb-fitting basis will do.
-        grid_level: PySCF's grid level; None for the mean field's own grid. Range-separated functionals and
-            meta-GGAs get 1 at least.
+        grid_level: PySCF's grid level, or None: the mean field's own grid, which is also taken if it is as coarse.
+            Range-separated functionals and meta-GGAs get level 1 at least.
     """
 
     def __init__(self, mf, with_df: df.DF, grid_level: int | None):
-        if grid_level is not None and _wants_finer_grid(mf):
-            grid_level = max(grid_level, 1)
         fitted = mf.copy()
         for name in NOT_SHARED:
             fitted.__dict__.pop(name, None)
@@ -109,7 +107,8 @@ class FittedSurrogate:
         if getattr(fitted, "with_solvent", None) is not None:
             fitted.with_solvent = fitted.with_solvent.copy()
         if hasattr(fitted, "grids"):
-            if grid_level is not None:
+            if grid_level is not None and max(grid_level, _least_level(mf)) < mf.grids.level:
+                grid_level = max(grid_level, _least_level(mf))
                 fitted.grids = gen_grid.Grids(fitted.mol)
                 fitted.grids.level, fitted.grids.verbose = grid_level, 0
             fitted._numint = _on_kept_orbitals(fitted._numint)
@@ -175,11 +174,16 @@ class FunctionalSurrogate:
         return Minimum(energy, *moved.canonical, found)
 
 
-def _wants_finer_grid(mf) -> bool:
+def kind_of(mf) -> str:
+    """What a mean field asks of a surrogate: "hartree-fock", "range-separated" or "full-range"."""
     if not isinstance(mf, rks.KohnShamDFT):
-        return False
-    omega, xctype = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[0], mf._numint._xc_type(mf.xc)
-    return omega != 0 or xctype == "MGGA"
+        return "hartree-fock"
+    omega = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[0]
+    return "range-separated" if omega else "full-range"
+
+
+def _least_level(mf) -> int:
+    return int(kind_of(mf) == "range-separated" or mf._numint._xc_type(mf.xc) == "MGGA")
 
 
 def _on_kept_orbitals(integration: numint.NumInt) -> numint.NumInt:
