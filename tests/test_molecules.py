@@ -171,11 +171,27 @@ def test_columns_blank_lines_and_a_file_without_names(tmp_path):
          "frame 1 (line 1, methyl): 9 electrons, an odd number: only closed shells are supported"),
         (frame("oxygen", "O 0 0 0\nO 0 0 1.2\n", "multiplicity=3"),
          "frame 1 (line 1, oxygen): multiplicity=3: only closed shells are supported"),
+        (frame("oxygen", "O 0 0 0\nO 0 0 1.2\n", "Mult=3.0"),
+         "frame 1 (line 1, oxygen): Mult=3.0: only closed shells are supported"),
+        (frame("oxygen", "O 0 0 0\nO 0 0 1.2\n", "uhf=2"),
+         "frame 1 (line 1, oxygen): uhf=2: only closed shells are supported"),
         (frame("proton", "H 0 0 0\n", "charge=1"), "frame 1 (line 1, proton): 0 electrons with charge 1"),
+        (frame("w", extra="total_charge=two"), "frame 1 (line 2, w): total_charge=two: must be a whole number"),
+        (frame("w", extra="charge=0 total_charge=2"),
+         "frame 1 (line 2, w): two charges: charge=0, total_charge=2"),
     ],
 )  # fmt: skip
 def test_refusals_say_where_and_what(path, text, message):
     assert problem(path, text) == message
+
+
+@pytest.mark.parametrize("key", ["charge", "Charge", "total_charge", "NET_CHARGE"])
+def test_charge_by_its_other_names(path, key):
+    path.write_text(frame("w", extra=f"{key}=2 multiplicity=1.0 spin=0"))
+    (molecule,) = read_xyz(path)
+    assert molecule.charge == 2
+    write_xyz(path, [molecule])
+    assert [again.charge for again in read_xyz(path)] == [2]
 
 
 def test_files_that_cannot_be_read(tmp_path, path):

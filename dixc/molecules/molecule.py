@@ -131,6 +131,16 @@ def hill_formula(symbols: Sequence[str], charge: int) -> str:
     return formula + ("+" if charge > 0 else "-") + (str(size) if size > 1 else "")
 
 
+# what a comment line may call the spin, in small letters, and what it then says of a singlet
+SINGLETS = {
+    "multiplicity": ("1",),
+    "spin_multiplicity": ("1",),
+    "mult": ("1",),
+    "uhf": ("0",),  # unpaired electrons
+    "spin": ("0", "1"),  # 2S for some programs and 2S+1 for others: with even electrons both mean a singlet
+}
+
+
 def open_shell_reason(molecule: Molecule) -> str | None:
     """Why a molecule is no closed shell, by its electrons or its file; None if it is one."""
     electrons = molecule.n_electrons
@@ -138,9 +148,8 @@ def open_shell_reason(molecule: Molecule) -> str | None:
         return f"{electrons} electrons with charge {molecule.charge}"
     if electrons % 2:
         return f"{electrons} electrons, an odd number: only closed shells are supported"
-    for key in ("multiplicity", "spin_multiplicity", "spin"):
-        stated = molecule.info.get(key)
-        # `spin` is 2S for some programs and 2S+1 for others: with even electrons both 0 and 1 mean a singlet
-        if stated is not None and stated not in (("0", "1") if key == "spin" else ("1",)):
+    for key, stated in molecule.info.items():
+        singlets = SINGLETS.get(key.lower())
+        if singlets is not None and stated.strip().removesuffix(".0") not in singlets:
             return f"{key}={stated}: only closed shells are supported"
     return None

@@ -21,6 +21,7 @@ from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
 MAX_CHARGE = 1e6  # e
+CHARGE = {"charge", "total_charge", "net_charge"}  # in the comment line, in letters of any size
 MAX_COORDINATE = 1e5  # angstrom; squares of much larger ones overflow
 MAX_NAME = 100
 NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.,:+@#()~*-]{{0,{MAX_NAME - 1}}}")
@@ -170,17 +171,27 @@ def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
     if distances[i, j] < MIN_DISTANCE:
         pair = f"atoms {i + 1} ({symbols[i]}) and {j + 1} ({symbols[j]})"
         raise frame.error(f"{pair} are {distances[i, j]:.3f} angstrom apart, less than {MIN_DISTANCE}")
-    info = {key: value for key, value in entries.items() if key not in OWN_ENTRIES}
+    info = {key: value for key, value in entries.items() if not _has_a_place(key)}
     return Molecule(name, symbols, coords, charge, entries.get("split", ""), info)
 
 
+def _has_a_place(key: str) -> bool:
+    return key in OWN_ENTRIES or key.lower() in CHARGE
+
+
 def charge_of(frame: Frame) -> int:
-    """Total charge that the comment line gives, e; 0 without."""
-    text = frame.entries.get("charge", "0")
-    value = number_of(text)
-    if value is None or not value.is_integer() or abs(value) > MAX_CHARGE:
-        raise frame.error(f"charge={text[:60]}: must be a whole number", frame.line + 1)
-    return int(value)
+    """Total charge that the comment line gives under any of its names, e; 0 without."""
+    charges = {}
+    for key, text in frame.entries.items():
+        if key.lower() not in CHARGE:
+            continue
+        value = number_of(text)
+        if value is None or not value.is_integer() or abs(value) > MAX_CHARGE:
+            raise frame.error(f"{key}={text[:60]}: must be a whole number", frame.line + 1)
+        charges[int(value)] = f"{key}={text}"
+    if len(charges) > 1:
+        raise frame.error(f"two charges: {', '.join(charges.values())}", frame.line + 1)
+    return next(iter(charges), 0)
 
 
 def symbols_of(frame: Frame) -> tuple[str, ...]:
