@@ -21,11 +21,10 @@ from dixc.pyscf.surrogates import Minimum, Surrogate, kind_of
 # error of a minimum over the correction, which 95 % of the calibration molecules do not exceed (`kind_of`); the
 # correction of Hartree-Fock is twenty times as large as that of a hybrid
 SHARE_LEFT = {
-    "fitted": {"full-range": 1e-3, "range-separated": 2e-3, "hartree-fock": 5e-4},
+    "fitted": {"full-range": 1.2e-3, "range-separated": 2e-3, "hartree-fock": 5e-4},
     "functional": {"full-range": 2e-2, "range-separated": 1e-1, "hartree-fock": 5e-2},
 }
 LEAST_LEFT = 1e-10  # hartree; no estimate is less: energies are not summed more exactly
-LEAST_GAP = 0.05  # hartree; smaller differences of orbital energies say nothing of a step
 
 # called with (builds before, point before, point) after a build
 Report = Callable[[int, HybridPoint, HybridPoint], None]
@@ -95,7 +94,7 @@ class FewBuilds:
         steps = self.steps
         steps.point = point = start
         while True:
-            steps.estimate = _second_order(point)
+            steps.estimate = point.second_order
             if point.norm < steps.conv_tol_grad and steps.estimate < SAFE_ESTIMATE * steps.conv_tol:
                 return point.aufbau
             last = self._minimise(point)
@@ -127,21 +126,10 @@ class FewBuilds:
         """The calibrated share of the correction, or of what the last minimum turned out to be wrong by, if more."""
         correction = point.energy - minimum.energy
         if not Estimate(point, minimum, 0.0).is_sound:
-            return max(abs(correction), _second_order(point))
+            return max(abs(correction), point.second_order)
         share = self.share
         if self.estimates:
             before = self.estimates[-1]
             wrong = abs(before.minimum.energy - minimum.energy)
             share = max(share, wrong / max(abs(before.correction), LEAST_LEFT))
         return max(LEAST_LEFT, share * abs(correction))
-
-
-def _second_order(point: HybridPoint) -> float:
-    """1/2 g . D^-1 g with D = 4 (e_a - e_i): the correction without any response, hartree."""
-    energies, orbitals, _ = point.canonical
-    nocc = point.orbo.shape[1]
-    if not 0 < nocc < len(energies):
-        return 0.0
-    gradient = 4 * orbitals[:, nocc:].T @ point.fock @ orbitals[:, :nocc]
-    gaps = np.maximum(energies[nocc:, None] - energies[:nocc], LEAST_GAP)
-    return float(np.sum(gradient**2 / gaps)) / 8

@@ -25,6 +25,7 @@ MIN_DIAGONAL = 0.1  # hartree, floor of the preconditioner
 SAFE_ESTIMATE = 0.25  # share of conv_tol below which the preconditioner alone settles the energy estimate
 RESOLVED = 1e-7  # hartree; smaller changes of the energy do not decide about a step, the gradient does
 SLOW = 0.5  # a step that leaves more than this of |g| is slow
+LEAST_GAP = 0.05  # hartree; smaller differences of orbital energies say nothing of a step
 MAX_SETBACKS = 3  # slow or refused steps in a row, or changes of the occupation, after which DIIS takes over
 
 
@@ -61,6 +62,17 @@ class HybridPoint:
         energy_v, u_v = scipy.linalg.eigh(self.orbv.T @ self.fock @ self.orbv)
         occupations = np.repeat([2.0, 0.0], [len(energy_o), len(energy_v)])
         return np.hstack([energy_o, energy_v]), np.hstack([self.orbo @ u_o, self.orbv @ u_v]), occupations
+
+    @cached_property
+    def second_order(self) -> float:
+        """1/2 g . D^-1 g with D = 4 (e_a - e_i): energy above the minimum, without any response, hartree."""
+        energies, orbitals, _ = self.canonical
+        nocc = self.orbo.shape[1]
+        if not 0 < nocc < len(energies):
+            return 0.0
+        gradient = 4 * orbitals[:, nocc:].T @ self.fock @ orbitals[:, :nocc]
+        gaps = np.maximum(energies[nocc:, None] - energies[:nocc], LEAST_GAP)
+        return float(np.sum(gradient**2 / gaps)) / 8
 
     @property
     def norm(self) -> float:

@@ -30,7 +30,8 @@ from dixc.pyscf.hybrid_steps import MAX_ROTATION, MIN_DIAGONAL, HybridPoint
 from dixc.pyscf.newton_steps import bounded, truncated_cg
 from dixc.pyscf.numint import GridNumInt
 
-CONV_TOL, CONV_TOL_GRAD = 1e-9, 1e-5  # of a surrogate's own minimum, hartree
+# of a surrogate's own minimum: this share of the correction that the point's gradient foretells, within these bounds
+CONV_SHARE, TIGHTEST, LOOSEST = 1e-5, 1e-12, 1e-9  # hartree
 RTOL = 3e-3  # of conjugate gradients: what is left costs a hundred-thousandth of the correction
 # names on a mean field that belong to its exact builds or to a run
 NOT_SHARED = ("get_veff", "callback", "chkfile", "_chkfile", "_eri")
@@ -115,7 +116,7 @@ class FittedSurrogate:
         if getattr(fitted, "with_df", None) is None:
             fitted = fitted.density_fit(with_df=with_df)
         fitted = lib.set_class(fitted, (FittedVeff, fitted.__class__))
-        fitted.conv_tol, fitted.conv_tol_grad, fitted.conv_check = CONV_TOL, CONV_TOL_GRAD, False
+        fitted.conv_tol, fitted.conv_tol_grad, fitted.conv_check = LOOSEST, LOOSEST**0.5 / 3, False
         fitted.max_cycle, fitted.verbose = (
             50,
             0,
@@ -136,6 +137,8 @@ class FittedSurrogate:
         energy = mf.energy_tot(point.dm, self.hcore, vhf)
         operator = point.fock - np.asarray(mf.get_fock(self.hcore, vhf=vhf, dm=point.dm))
         self._shift(operator, point.energy - float(energy) - float(np.vdot(operator, point.dm)))
+        mf.conv_tol = float(np.clip(CONV_SHARE * point.second_order, TIGHTEST, LOOSEST))
+        mf.conv_tol_grad = mf.conv_tol**0.5 / 3
         mf.kernel(dm0=point.dm)
         self.cycles += mf.cycles
         order = np.argsort(-mf.mo_occ, kind="stable")
