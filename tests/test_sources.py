@@ -13,7 +13,7 @@ from test_molecules import WATER, chain, config, frame, refusal, table
 
 from dixc.config import load, validate, write
 from dixc.config.sections import MoleculeFile
-from dixc.errors import UserError
+from dixc.errors import DixcWarning, UserError
 from dixc.molecules import frames, prepare, read_xyz, source_files, source_versions, sources
 from dixc.molecules.csvfile import rows
 
@@ -379,7 +379,8 @@ def test_filters_by_element_and_charge(tmp_path, capsys):
     prepare(config([path], test={"names": ["m5"]}, charges=[0], **sized), tmp_path / "out")
     assert "5 of 7 molecules pass molecules.elements and molecules.charges" in capsys.readouterr().out
     assert {r["name"] for r in table(tmp_path / "out")} <= {f"m{i}" for i in range(1, 6)}
-    prepare(config([path], test={"names": ["ion"]}, **sized), tmp_path / "ions")
+    with pytest.warns(DixcWarning, match=r"no training molecule has: ion \(N\)"):
+        prepare(config([path], test={"names": ["ion"]}, **sized), tmp_path / "ions")
     for name, reason in {"hf": "has F, which is not in molecules.elements",
                          "ion": "has charge 1, which is not in molecules.charges"}.items():  # fmt: skip
         message = refusal(config([path], test={"names": [name]}, charges=[0], **sized), tmp_path / "no")
