@@ -30,10 +30,10 @@ METHODS = {
     "prefit": 2,
     "train": 7,
     "evaluate": 3,
-    "warmstart": 1,
+    "warmstart": 2,
     "tddft": 2,
-    "tables": 2,
-    "report": 3,
+    "tables": 3,
+    "report": 4,
 }
 
 

@@ -322,6 +322,43 @@ def test_row_of_the_warm_start_table(water):
     assert 0 < row["wall_s"] < row["wall_total_s"]
 
 
+def test_row_tells_what_the_energies_of_the_first_builds_were_wrong_by(water):
+    from dixc.stages import accelerate
+
+    record, functional = water[0], dixc.create("pbe")
+    row = accelerate.row(record, functional, {"conv_tol": 1e-9, "max_cycle": 50})
+    mf = dixc.pyscf.accelerate(record.mean_field(), xc=functional, max_builds=1, surrogate="functional")
+    one = 1e6 * (mf.kernel() - record.e_tot)
+    build = 1e6 * (mf.e_tot_build - record.e_tot)
+    # the two solve the same equations, to different residuals
+    assert row["one_build_error_uEh"] == pytest.approx(one, abs=1e-3 * build)
+    assert abs(row["one_build_error_uEh"]) < build / 30
+    assert abs(row["two_build_error_uEh"]) < abs(row["one_build_error_uEh"]) / 10
+
+
+@pytest.mark.parametrize(
+    ("minima", "builds", "fell_back", "expected"),
+    [
+        ([-1.0 + 3e-6, -1.0 - 1e-6, -1.0], 3, False, (3, -1)),
+        ([-1.0 + 3e-6], 2, False, (3, 0)),  # the second build is converged, so nothing was foretold from it
+        ([], 1, False, (0, np.nan)),
+        ([-1.0 + 3e-6], 12, True, (3, np.nan)),
+        ([], 12, True, (np.nan, np.nan)),
+        ([-np.inf, -1.0 - 2e-6], 3, False, (np.nan, -2)),
+    ],
+)
+def test_errors_of_the_first_builds(minima, builds, fell_back, expected):
+    from types import SimpleNamespace
+
+    from dixc.stages.accelerate import build_errors
+
+    mf = SimpleNamespace(energy_minima=minima, e_tot=-1.0, converged=True, hybrid_fock_builds=builds,
+                         accelerated_by_diis=fell_back)  # fmt: skip
+    found = build_errors(mf, -1.0)
+    assert list(found) == ["one_build_error_uEh", "two_build_error_uEh"]
+    assert tuple(found.values()) == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
 def test_conjugate_gradients_and_secants():
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(12, 12))

@@ -594,7 +594,7 @@ TABLES: dict[str, list[Case]] = {
             "words.csv: no column model, loss, seed, split, molecule, n_heavy, converged, guess, cycles, "
             "hybrid_fock_builds, cheap_fock_builds, wall_s, wall_total_s, e_diff_Eh (a warmstart table has model,"
             " loss, seed, split, molecule, n_heavy, converged, guess, cycles, hybrid_fock_builds, "
-            "cheap_fock_builds, wall_s, wall_total_s, e_diff_Eh)",
+            "cheap_fock_builds, wall_s, wall_total_s, e_diff_Eh, one_build_error_uEh, two_build_error_uEh)",
         ),
         Case(
             "empty table",

@@ -52,6 +52,10 @@ def test_warm_start_table(run):
     accelerated = rows[rows.guess == "accelerate"]
     assert len(accelerated) == 4
     assert (accelerated.hybrid_fock_builds < warm.hybrid_fock_builds.min()).all()
+    assert (accelerated.one_build_error_uEh.abs() < 200).all(), "of some thousands of the build itself"
+    assert (accelerated.two_build_error_uEh.abs() < accelerated.one_build_error_uEh.abs()).all()
+    others = rows[rows.guess != "accelerate"]
+    assert others[["one_build_error_uEh", "two_build_error_uEh"]].isna().all(axis=None)
 
 
 def test_tddft_table(run):

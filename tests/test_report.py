@@ -24,7 +24,7 @@ from dixc.report import (
     sections,
     terminal,
 )
-from dixc.report.metrics import BY_NAME, summarise
+from dixc.report.metrics import BY_NAME, floats, summarise
 from dixc.report.sources import Sources
 from dixc.stages import report
 from dixc.stages.tables import COLUMNS, as_types, write_tables
@@ -91,6 +91,9 @@ def make_tables(seeds=(0,), models=("xcdiff",), failed=(), details=False) -> dic
                 count = round(builds + rng.normal())
                 for guess, fewer in (("density", 0), ("accelerate", 5)):
                     warm.append(key | _warm(guess, count - fewer, noise[5]))
+                # errors of foretold energies follow E_rho, with either sign
+                foretold = 8 * e_rho * noise[1] * (-1) ** len(molecule)
+                warm[-1] |= dict(one_build_error_uEh=foretold, two_build_error_uEh=foretold / 50)
                 for method in ("tddft", "tda"):
                     for state in (1, 2, 3):
                         states.append(key | _state(method, state, excitation * rng.normal(0.6, 0.6)))
@@ -200,11 +203,11 @@ def section(text: str, name: str) -> str:
     return found[1] if found else ""
 
 
-def headline(text: str) -> dict[tuple[str, str], str]:
-    """Cells of the page's table of test metrics, by the words at the head of their row and of their column."""
+def headline(text: str, name: str = "test") -> dict[tuple[str, str], str]:
+    """Cells of the first table of a section, by the words at the head of their row and of their column."""
     rows = [
         [Page(cell).text.strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
-        for row in re.findall(r"<tr>(.*?)</tr>", section(text, "test"), re.DOTALL)
+        for row in re.findall(r"<tr>(.*?)</tr>", section(text, name), re.DOTALL)
     ]
     head, *body = rows
     return {(row[0], column): cell for row in body for column, cell in zip(head, row, strict=True)}
@@ -236,6 +239,56 @@ def test_numbers_of_the_summary_are_in_the_page(whole):
     assert "2 test" not in page.split("In short")[0]
     assert "8 for testing (5 to 7 heavy atoms)" in page
     assert "B3LYP/def2-svp" in page
+
+
+def test_errors_after_builds_are_a_section_of_the_page(whole):
+    folder, _, text = whole
+    summary = pd.read_csv(folder / "tables" / "summary.csv")
+    cells = headline(text, "builds")
+    shown = summary[(summary["split"] == "test") & summary["metric"].isin(sections.BUILDS)]
+    assert len(shown) == 3 * 5
+    for row in shown.itertuples():
+        metric = BY_NAME[row.metric]
+        cell = cells[compare.label((row.model, row.loss)), f"{metric.label}{metric.unit}"]
+        assert re.split("[† ]", cell)[0] == compare.number(row.value), (row, cell)
+        assert ("†1" in cell) == (row.loss == "hess")
+    assert 'href="#builds"' in text
+
+
+def test_tables_without_errors_after_builds_have_no_such_section(tmp_path):
+    tables = make_tables()
+    tables["warmstart"] = tables["warmstart"].assign(one_build_error_uEh=np.nan, two_build_error_uEh=np.nan)
+    text = make_report(tmp_path, tables, make_config(), [])
+    assert 'id="builds"' not in text
+    assert "#builds" not in text
+    assert "single Fock build" not in Page(text).text
+    assert "failed" not in str(sections.failures(tables, {}))
+
+
+@pytest.mark.parametrize(
+    ("factor", "losses", "words"),
+    [
+        (0.5, "base grad hess", "pays here; hess lowers test One-build error by 50 % against grad ("),
+        (2.0, "base grad hess", "does not pay here; hess raises test One-build error by 100 % against grad ("),
+        (1.02, "base grad hess", "cannot be told here; hess makes no clear change; it raises test One-build error"),
+        (0.5, "base hess", "pays here; hess lowers test One-build error by 50 % against base ("),
+        (0.5, "base grad", None),
+        (0.5, "hess", None),
+    ],
+)  # fmt: skip
+def test_whether_hessian_supervision_pays(factor, losses, words):
+    known = losses.split()
+    tables = {name: table[table["loss"].isin(["none", *known])].reset_index(drop=True)
+              for name, table in make_tables().items()}  # fmt: skip
+    warm = tables["warmstart"]
+    errors = warm["loss"].map({"none": 9.0, "base": -4.0, "grad": 4.0, "hess": -4.0 * factor})
+    tables["warmstart"] = warm.assign(one_build_error_uEh=errors * floats(warm["n_heavy"]))
+    config = with_settings(training={"seeds": [0], "steps": 120, "losses": known})
+    found = sections.builds(config, summarise(tables), tables)["sentences"]
+    assert len(found) == (words is not None)
+    if words:
+        assert found[0].startswith("xcdiff: ")
+        assert words in found[0]
 
 
 def test_trained_functionals_are_named_with_lines_that_load_them(whole):

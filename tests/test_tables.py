@@ -10,6 +10,7 @@ from dixc.errors import UserError
 from dixc.report.metrics import BY_NAME, METRICS, samples, summarise
 from dixc.stages import tables
 from dixc.stages.element_fit import element_counts, fit_elements, fitted_errors
+from dixc.stages.history import BUILD_ERRORS
 from dixc.stages.tables import COLUMNS, as_types
 from dixc.store import ChunkWriter
 
@@ -298,6 +299,47 @@ def test_warm_start_savings_by_hand():
     assert saved["value"] == pytest.approx((20 + 40) / 2)
     assert (saved["n"], saved["n_failed"]) == (2, 1)  # c has no converged default guess to compare with
     assert value_of(summary, "accelerate_builds_saved_percent")["value"] == pytest.approx(60)
+
+
+def test_errors_after_builds_by_hand():
+    rows = [
+        warm_row("xcdiff", "hess", 0, molecule, guess, builds, converged) | dict(zip(BUILD_ERRORS, errors, strict=True))
+        for molecule, guess, builds, converged, errors in (
+            ("a", "accelerate", 3, True, (-4.0, 0.1)), ("b", "accelerate", 4, True, (2.0, -0.3)),
+            ("c", "accelerate", 1, True, (0.0, np.nan)),  # no second build, and none was needed
+            ("d", "accelerate", 9, True, (np.nan, np.nan)),  # the functional's own SCF failed
+            ("e", "accelerate", 50, False, (7.0, 7.0)), ("a", "density", 8, True, (np.nan, np.nan)),
+        )
+    ]  # fmt: skip
+    table = as_types(pd.DataFrame(rows, columns=COLUMNS["warmstart"]), "warmstart")
+    summary = summarise(with_empty(warmstart=table))
+    one, two = (value_of(summary, f"{name}_build_mae_uEh") for name in ("one", "two"))
+    assert (one["value"], one["n"], one["n_failed"]) == (pytest.approx(2.0), 3, 2)
+    assert (two["value"], two["n"], two["n_failed"]) == (pytest.approx(0.2), 2, 2)
+
+
+def test_warm_start_files_of_earlier_releases_have_no_errors_after_builds(tmp_path):
+    rows = [warm_row("xcdiff", loss, 0, "a", "accelerate", 3) for loss in ("grad", "hess")]
+    old = part(tmp_path / "old.csv", "warmstart", rows[:1])
+    pd.read_csv(old).drop(columns=list(BUILD_ERRORS)).to_csv(old, index=False)
+    new = part(
+        tmp_path / "new.csv", "warmstart", [rows[1] | dict(zip(BUILD_ERRORS, (-4.0, 0.1), strict=True))]
+    )
+    tables.run(None, [], [old, new], [], tmp_path / "tables")
+    table = tables.read_table(tmp_path / "tables" / "warmstart.csv", "warmstart").set_index("loss")
+    assert list(table.columns[-2:]) == ["one_build_error_uEh", "two_build_error_uEh"]
+    assert table.loc["grad", list(BUILD_ERRORS)].isna().all()
+    assert table.loc["hess", list(BUILD_ERRORS)].tolist() == [-4.0, 0.1]
+    summary = pd.read_csv(tmp_path / "tables" / "summary.csv")
+    found = summary[summary["metric"] == "one_build_mae_uEh"]
+    assert found[["loss", "value", "n_failed"]].to_numpy().tolist() == [["hess", 4.0, 0]]
+    # a whole run's table of an earlier release, as its report reads it
+    (tmp_path / "tables" / "warmstart.csv").write_bytes(old.read_bytes())
+    assert (
+        tables.read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")["two_build_error_uEh"]
+        .isna()
+        .all()
+    )
 
 
 def test_excitations_by_hand():

@@ -52,6 +52,7 @@ def page(
         winners=narrative.winner_sentences(config, tables),
         shares=narrative.baseline_sentences(config, tables),
         headline=sections.headline(config, summary, tables),
+        builds=sections.builds(config, summary, tables),
         paper=sections.paper_rows(config, tables),
         trained=sections.trained(config, tables),
         unseen=sections.unseen(tables, sources),

@@ -38,6 +38,7 @@ class Metric:
         table, column: where it is read.
         rows: column -> value that a row must have.
         absolute: take the absolute value.
+        builds: rows of SCFs that took fewer Fock builds are no samples, nor are those of functionals without any value.
         against_minao: percent saved against the minao row of the same molecule instead of the value itself.
         higher_is_better: false for everything that is an error or a cost.
         label, unit, meaning: words for the report.
@@ -51,6 +52,7 @@ class Metric:
     meaning: str
     rows: dict[str, str] = field(default_factory=dict)
     absolute: bool = False
+    builds: int = 0
     against_minao: bool = False
     higher_is_better: bool = False
 
@@ -82,6 +84,16 @@ def _savings(prefix: str, guess: str, words: str) -> list[Metric]:
     ]  # fmt: skip
 
 
+def _from_builds(builds: int, name: str) -> Metric:
+    """Error of the energy that the first Fock builds of an accelerated SCF foretell."""
+    return Metric(
+        f"{name}_build_mae_uEh", "warmstart", f"{name}_build_error_uEh", f"{name.capitalize()}-build error", "µEh",
+        f"Mean absolute error of the reference functional's energy as foretold after {name} of its Fock "
+        f"build{'' if builds == 1 else 's'}, by the functional's density and Hessian.",
+        {"guess": "accelerate"}, absolute=True, builds=builds,
+    )  # fmt: skip
+
+
 METRICS: tuple[Metric, ...] = (
     Metric("e_tot_mae_mEh", "scf", "e_tot_error_mEh", "Total energy MAE", "mEh",
            "Mean absolute difference of the functional's SCF energy to the reference's.", absolute=True),
@@ -102,6 +114,8 @@ METRICS: tuple[Metric, ...] = (
     *_warm_starts("accelerate", "the functional's density, with steps by its Hessian"),
     *_savings("warmstart_", "density", "by starting from the functional's density"),
     *_savings("accelerate_", "accelerate", "by the functional's density and Hessian together"),
+    _from_builds(1, "one"),
+    _from_builds(2, "two"),
     Metric("tddft_mae_eV", "tddft", "error_eV", "TDDFT MAE", "eV",
            "Mean absolute error of the lowest singlet excitations, state by state in order of energy.",
            {"method": "tddft"}, absolute=True),
@@ -128,6 +142,8 @@ def samples(metric: Metric, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         chosen &= (table[column] == wanted).to_numpy(dtype=bool)
     if metric.column == FITTED:
         chosen &= ~has_unseen_element(table)
+    if metric.builds:
+        chosen &= _takes_builds(table, metric)
     rows = table[chosen]
     value = floats(rows[metric.column])
     if metric.against_minao:
@@ -150,6 +166,18 @@ def has_unseen_element(scf: pd.DataFrame) -> NDArray[np.bool_]:
     others = fitted.groupby([scf["model"], scf["loss"], scf["seed"]]).transform("any")
     solved = scf["converged"].to_numpy(dtype=bool) & np.isfinite(floats(scf["e_tot_error_mEh"]))
     return solved & others.to_numpy(dtype=bool) & ~fitted.to_numpy(dtype=bool)
+
+
+def _takes_builds(table: pd.DataFrame, metric: Metric) -> NDArray[np.bool_]:
+    """Whether a row should have the energy after `metric.builds` builds; (n_rows,).
+
+    Not if its SCF took fewer. Nor if no row of the same functional and seed has it: tables of earlier releases have
+    none.
+    """
+    present = pd.Series(np.isfinite(floats(table[metric.column])), index=table.index)
+    known = present.groupby([table["model"], table["loss"], table["seed"]]).transform("any")
+    fewer = floats(table["hybrid_fock_builds"]) < metric.builds
+    return known.to_numpy(dtype=bool) & ~fewer
 
 
 def _minao(metric: Metric, table: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:

@@ -23,7 +23,7 @@ from dixc.report.metrics import BY_NAME, samples
 # metrics on which the terms are judged, in the order of the report
 JUDGED = (
     "e_tot_mae_mEh", "e_tot_mae_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density",
-    "warmstart_fock_builds_density", "warmstart_fock_builds_accelerate", "tddft_mae_eV",
+    "warmstart_fock_builds_density", "warmstart_fock_builds_accelerate", "one_build_mae_uEh", "tddft_mae_eV",
     "tddft_overlap_mae_eV", "tda_mae_eV",
 )  # fmt: skip
 # (new loss, old loss): what the step between them is called
@@ -31,6 +31,12 @@ STEPS = {
     ("grad", "base"): "gradient term (grad against base)",
     ("hess", "grad"): "Hessian term (hess against grad)",
     ("hess", "base"): "both terms (hess against base)",
+}
+# verdict on hess: what it says of Hessian supervision
+PAYS = {
+    "better": "Hessian supervision pays here",
+    "worse": "Hessian supervision does not pay here",
+    "no clear change": "whether Hessian supervision pays cannot be told here",
 }
 LOSS_WORDS = {
     "base": "Supervises the total energy and the self-consistent density; "
@@ -92,6 +98,19 @@ def change_sentence(change: Change, new: str, old: str) -> str:
         f"({number(change.against)} → {number(change.value)} {metric.unit}; "
         f"better on {change.n_better} of {change.n} molecules{left_out}; {seeds})."
     )
+
+
+def hessian_sentences(config, tables: dict[str, pd.DataFrame]) -> list[str]:
+    """For every model: whether Hessian supervision pays for energies from one build, against grad or else base."""
+    sentences = []
+    everything = functionals(config, tables)
+    for model in dict.fromkeys(name for name, loss in everything if loss == "hess"):
+        for old in ("grad", "base"):
+            change = compare(tables, "one_build_mae_uEh", (model, "hess"), (model, old))
+            if change:
+                sentences.append(f"{model}: {PAYS[change.verdict]}; {change_sentence(change, 'hess', old)}")
+                break
+    return sentences
 
 
 def best(tables: dict[str, pd.DataFrame], metric: str, among: list[Functional]) -> list[Functional]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from dixc.method import is_hartree_fock
 from dixc.report import narrative, paper, recommendation
 from dixc.report.compare import Functional, functionals, label, number, signed_percent
-from dixc.report.metrics import BY_NAME, METRICS, has_unseen_element
+from dixc.report.metrics import BY_NAME, METRICS, Metric, has_unseen_element
 from dixc.report.narrative import best
 from dixc.report.plots_training import cost
 from dixc.report.sources import NO_SOURCES, Sources
@@ -19,6 +20,7 @@ HEADLINE = (
     "warmstart_fock_builds_density", "warmstart_builds_saved_percent", "warmstart_fock_builds_accelerate",
     "tddft_mae_eV", "tddft_overlap_mae_eV", "tda_mae_eV",
 )  # fmt: skip
+BUILDS = ("one_build_mae_uEh", "two_build_mae_uEh", "warmstart_fock_builds_accelerate")
 SHOWN_TABLES = ("scf", "warmstart", "tddft")
 # columns of a training log that count steps, and what is wrong with those
 BAD_STEPS = {
@@ -60,17 +62,42 @@ def facts(config, tables: Tables) -> list[tuple[str, str]]:
 
 def headline(config, summary: pd.DataFrame, tables: Tables) -> dict[str, Any]:
     """The table of test metrics: columns with label and unit, a row a functional, best values marked."""
+    test, chosen = summary[summary["split"] == "test"], functionals(config, tables)
+    columns, rows = _metric_table(HEADLINE, test, chosen, tables)
+    for one, row in zip(chosen, rows, strict=True):
+        row["converged"] = _converged(tables["scf"], one)
+    return {"columns": columns, "rows": rows, "minao": _minao_words(test)}
+
+
+def builds(config, summary: pd.DataFrame, tables: Tables) -> dict[str, Any]:
+    """Errors of the reference's energy after one and two Fock builds: columns and rows as of `headline`, of functionals
+    with such an energy, and what they say of Hessian supervision; no columns without any.
+    """
     test = summary[summary["split"] == "test"]
-    shown = [name for name in HEADLINE if (test["metric"] == name).any()]
-    chosen = functionals(config, tables)
+    measured = test[test["metric"].isin(BUILDS[:2])]
+    known = set(zip(measured["model"], measured["loss"], strict=True))
+    chosen = [one for one in functionals(config, tables) if one in known]
+    columns, rows = _metric_table(BUILDS if chosen else (), test, chosen, tables)
+    return {"columns": columns, "rows": rows, "sentences": narrative.hessian_sentences(config, tables)}
+
+
+def _metric_table(
+    names: Sequence[str], test: pd.DataFrame, chosen: list[Functional], tables: Tables
+) -> tuple[list[Metric], list[dict[str, Any]]]:
+    """Metrics that have values, and a row of cells a functional, the best of each column marked.
+
+    Args:
+        names: metrics wanted.
+        test: rows of the summary.
+    """
+    shown = [name for name in names if (test["metric"] == name).any()]
     winners = {name: best(tables, name, chosen) for name in shown}
     values = {(row.model, row.loss, row.metric): row for row in test.itertuples()}
     rows = []
     for one in chosen:
         cells = [_cell(values.get((*one, name)), one in winners[name]) for name in shown]
-        rows.append({"name": label(one), "key": one[0] if one[1] == "none" else one[1],
-                     "converged": _converged(tables["scf"], one), "cells": cells})  # fmt: skip
-    return {"columns": [BY_NAME[name] for name in shown], "rows": rows, "minao": _minao_words(test)}
+        rows.append({"name": label(one), "key": one[0] if one[1] == "none" else one[1], "cells": cells})
+    return [BY_NAME[name] for name in shown], rows
 
 
 def _cell(row: Any, winner: bool) -> dict[str, Any]:
@@ -323,7 +350,9 @@ def unseen(tables: Tables, sources: Sources = NO_SOURCES) -> str:
 
 def glossary(config) -> dict[str, list[tuple[str, str]]]:
     """One sentence for each metric and loss."""
-    metrics = [(f"{one.label}, {one.unit}", one.meaning) for one in METRICS if one.name in HEADLINE]
+    metrics = [
+        (f"{one.label}, {one.unit}", one.meaning) for one in METRICS if one.name in (*HEADLINE, *BUILDS)
+    ]
     words = narrative.LOSS_WORDS
     return {
         "metrics": metrics,

@@ -20,6 +20,8 @@ MEANINGS = {
     "evaluates its density; the best untrained functional, {baseline}, within {against} {unit}.",
     "e_tot_mae_mEh": "Total energies: {learned} is {value} {unit} off on average, {baseline} {against} {unit}. "
     "Chemical accuracy, 1 kcal/mol, is 1.6 mEh.",
+    "one_build_mae_uEh": "{reference}'s own energy from a single Fock build: {learned} foretells it to {value} {unit} "
+    "on average, {baseline} to {against} {unit}.",
     "tddft_mae_eV": "Excitation energies, which decide what light a molecule absorbs: {learned} is {value} {unit} off "
     "on average, {baseline} {against} {unit}.",
 }

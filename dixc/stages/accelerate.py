@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
@@ -13,7 +15,7 @@ from dixc.method import is_hartree_fock
 from dixc.models import DEFAULT
 from dixc.records import ReferenceRecord
 from dixc.stages.evaluate import count_fock_builds, reference_to_run
-from dixc.stages.history import History, warm_start_row
+from dixc.stages.history import BUILD_ERRORS, History, warm_start_row
 
 MOST_LEFT = 1e-3  # hartree; an energy that may be further off is of no use
 
@@ -38,7 +40,23 @@ def row(record: ReferenceRecord, functional: Functional, settings: dict, like=No
     mf.kernel()
     wall_s = time.perf_counter() - start
     cheap = mf.cheap_fock_builds, mf.cheap_scf_wall_s
-    return warm_start_row(record, mf, "accelerate", history, builds.count, wall_s, cheap)
+    columns = warm_start_row(record, mf, "accelerate", history, builds.count, wall_s, cheap)
+    return columns | build_errors(mf, record.e_tot)
+
+
+def build_errors(mf, e_ref: float) -> dict[str, float]:
+    """Errors of the energies that the first builds of an accelerated mean field foretell, as `BUILD_ERRORS`.
+
+    A build that converges foretells its own energy. NaN where there was no such build, or nothing to be foretold.
+
+    Args:
+        e_ref: the true energy, hartree.
+    """
+    energies = list(mf.energy_minima)
+    if mf.converged and not mf.accelerated_by_diis:
+        energies += [mf.e_tot] * (mf.hybrid_fock_builds - len(energies))
+    errors = [1e6 * (energy - e_ref) if np.isfinite(energy) else np.nan for energy in energies]
+    return dict(zip(BUILD_ERRORS, [*errors, np.nan, np.nan], strict=False))
 
 
 def run(

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+# of the warm-start table: error of the energy that one and two builds foretell, microhartree
+BUILD_ERRORS = ("one_build_error_uEh", "two_build_error_uEh")
 UNITS = {"scf_energies": "hartree", "scf_gradients": "hartree"}
 
 

@@ -21,6 +21,7 @@ from dixc.errors import UserError
 from dixc.inputs import require_regular
 from dixc.report.metrics import KEYS, SUMMARY_COLUMNS, sort_rows, summarise
 from dixc.stages.element_fit import element_counts, fitted_errors
+from dixc.stages.history import BUILD_ERRORS
 from dixc.store.folder import write_files
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ COLUMNS = {
     "scf": [*HEAD, "e_tot_error_mEh", "e_tot_error_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density",
             "cycles", "wall_s"],
     "warmstart": [*HEAD, "guess", "cycles", "hybrid_fock_builds", "cheap_fock_builds", "wall_s",
-                  "wall_total_s", "e_diff_Eh"],
+                  "wall_total_s", "e_diff_Eh", *BUILD_ERRORS],
     "tddft": [*HEAD, "method", "state", "excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"],
     "summary": SUMMARY_COLUMNS,
     "convergence": [*HEAD, "scf_of", "guess", "cycle", "e_tot_Eh", "gradient_Eh"],
@@ -43,6 +44,8 @@ OF_PARTS = {
     "warmstart": ("scf_energies", "scf_gradients"),
     "tddft": ("oscillator_strength", "reference_strength"),
 }
+# columns that files of earlier releases lack; empty then
+LATER = {"warmstart": BUILD_ERRORS}
 # what tells two rows of a table apart
 IDENTITY = {"scf": KEYS, "warmstart": [*KEYS, "guess"], "tddft": [*KEYS, "method", "state"],
             "summary": ["model", "loss", "split", "metric"]}  # fmt: skip
@@ -181,6 +184,8 @@ def _attribute(node: Any, name: str, where: Path | str, default: object = None) 
 def read_table(path: Path, name: str, of_part: bool = False) -> pd.DataFrame:
     """Read a CSV table with exactly the columns of table `name` of COLUMNS; a part may have those of OF_PARTS too.
 
+    Columns of LATER may be missing.
+
     Raises:
         UserError: no such file, other columns, or something that is not a number where one belongs.
     """
@@ -196,18 +201,22 @@ def read_table(path: Path, name: str, of_part: bool = False) -> pd.DataFrame:
         raise UserError(f"{path}: no such file") from None
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
-    missing = [column for column in wanted if column not in table]
+    missing = [column for column in wanted if column not in (*table, *LATER.get(name, ()))]
     known = [*wanted, *(OF_PARTS.get(name, ()) if of_part else ())]
     unknown = [column for column in table if column not in known]
     for words, columns in (("no column", missing), ("unknown column", unknown)):
         if columns:
             raise UserError(f"{path}: {words} {', '.join(columns)} (a {name} table has {', '.join(wanted)})")
-    return as_types(table[wanted], name, path)
+    return as_types(table, name, path)
 
 
 def as_types(table: pd.DataFrame, name: str, path: Path | None = None) -> pd.DataFrame:
-    """Give each column its type: text, whole numbers that may be missing (Int64), bool, or float64."""
+    """Give each column its type: text, whole numbers that may be missing (Int64), bool, or float64.
+
+    Columns of LATER are made where they are missing; columns of no table are left out.
+    """
     where = path or f"table {name}"
+    table = table.assign(**{column: np.nan for column in LATER.get(name, ()) if column not in table})
     result = {}
     for column in COLUMNS[name]:
         values = table[column]

@@ -24,7 +24,7 @@ from dixc.functionals.base import Functional
 from dixc.records import ReferenceRecord, read_failures, read_records
 from dixc.stages import accelerate
 from dixc.stages.evaluate import reference_to_run
-from dixc.stages.history import History, warm_start_row
+from dixc.stages.history import BUILD_ERRORS, History, warm_start_row
 from dixc.store import (
     decoding,
     molecule_group,
@@ -44,7 +44,7 @@ HISTORY = [
     "scf_energies",
     "scf_gradients",
 ]  # hartree, one number a cycle, spaces between; not in the run's table
-COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh", *HISTORY]
+COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh", *HISTORY, *BUILD_ERRORS]
 
 
 def run(functional: str, config: Config, reference: Path, scf: Path | None, out: Path) -> None:
