@@ -1,6 +1,7 @@
 """Growing molecules: plain PySCF against `dixc.pyscf.accelerate`, all costs counted, as CSV.
 
     python benchmarks/accelerate_scaling.py --families alkane water --sizes 2 4 8 --integrals direct df --xc r2scan
+    python benchmarks/accelerate_scaling.py --families peptide --sizes 1 2 --set max_builds=1
 
 Geometries are built here: all-trans alkanes C_nH_2n+2, all-trans polyenes C_2nH_2n+2, extended peptides of n glycines,
 clusters of n water molecules on a cubic lattice. Integrals are kept in memory (incore), made on the fly (direct) or
@@ -11,6 +12,7 @@ to.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from itertools import product
@@ -136,11 +138,11 @@ class Stopwatch:
         mf.get_veff = timed
 
 
-def solve(mf, functional=None) -> dict:
+def solve(mf, functional=None, **settings) -> dict:
     """Wall-clock, builds and energy of one SCF; of the accelerated one with a functional."""
     watch, start = Stopwatch(mf), time.perf_counter()
     if functional is not None:
-        mf = dixc.pyscf.accelerate(mf, xc=functional)
+        mf = dixc.pyscf.accelerate(mf, xc=functional, **settings)
     mf.kernel()
     wall = time.perf_counter() - start
     result = {"builds": watch.calls, "wall_s": wall, "hybrid_s": watch.seconds, "e_tot": mf.e_tot}
@@ -155,8 +157,8 @@ def compare(family: str, size: int, integrals: str, arguments: argparse.Namespac
     """One row: both SCFs of one molecule."""
     mol = gto.M(atom=FAMILIES[family](size), basis=arguments.basis, verbose=0, max_memory=arguments.memory)
     plain, fast = (
-        solve(mean_field(mol, arguments.hybrid, arguments.grid_level, integrals), f)
-        for f in (None, functional)
+        solve(mean_field(mol, arguments.hybrid, arguments.grid_level, integrals), f, **settings)
+        for f, settings in ((None, {}), (functional, arguments.set))
     )
     row = {"family": family, "size": size, "nao": mol.nao, "integrals": integrals}
     row |= {f"plain_{key}": plain[key] for key in ("builds", "wall_s", "converged")}
@@ -201,7 +203,16 @@ def main() -> None:
     parser.add_argument("--grid-level", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", type=float, default=8000, help="MB")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        type=lambda text: (text.partition("=")[0], json.loads(text.partition("=")[2])),
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of dixc.pyscf.Acceleration, such as max_builds=1",
+    )
     arguments = parser.parse_args()
+    arguments.set = dict(arguments.set)
     torch.set_num_threads(arguments.threads)
     lib.num_threads(arguments.threads)
     functional, rows = registry.resolve(arguments.xc), []

@@ -11,14 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_use_of_a_trained_functional():
-    page = ROOT / "docs" / "use.md"
-    assert page.read_text().count(">>>") > 10
+@pytest.mark.parametrize(("page", "lines"), [("use.md", 10), ("one-build.md", 5)])
+def test_examples(page, lines):
+    page = ROOT / "docs" / page
+    assert page.read_text().count(">>>") > lines
     result = doctest.testfile(str(page), module_relative=False)
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["docs/README.md", "docs/use.md", "dixc/models/README.md"])
+@pytest.mark.parametrize("page", ["docs/README.md", "docs/use.md", "docs/one-build.md", "dixc/models/README.md"])
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
     assert links
