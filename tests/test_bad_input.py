@@ -77,6 +77,7 @@ TEXTS = {
     "number.xyz": "2\nname=hf\nF 0 0 zero\nH 0 0 .92\n",
     "nan.xyz": "2\nname=hf\nF 0 0 nan\nH 0 0 .92\n",
     "crystal.xyz": '1\nname=neon Lattice="4 0 0 0 4 0 0 0 4"\nNe 0 0 0\n',
+    "inbohr.xyz": "2\nname=hydrogen units=bohr\nH 0 0 0\nH 0 0 1.4\n",
     "twice.xyz": "1\nname=neon\nNe 0 0 0\n" * 2,
     "nameless.xyz": "1\n\nNe 0 0 0\n" * 2,
     "charge.xyz": "1\nname=ion charge=half\nLi 0 0 0\n",
@@ -331,6 +332,11 @@ TABLES: dict[str, list[Case]] = {
             "periodic cell",
             "dixc scf crystal.xyz --xc pbe --basis sto-3g --grid-level 0",
             "crystal.xyz: frame 1 (line 2, neon): a periodic cell: dixc is for molecules",
+        ),
+        Case(
+            "coordinates in another unit",
+            "dixc scf inbohr.xyz --xc pbe --basis sto-3g --grid-level 0",
+            "inbohr.xyz: frame 1 (line 2, hydrogen): coordinates in 'bohr': dixc reads angstrom",
         ),
         Case(
             "two molecules of one name",

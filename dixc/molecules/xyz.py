@@ -32,6 +32,7 @@ NUMBER = re.compile(
 )
 COLUMNS = re.compile(r"[^:\s]+:[SRIL]:\d{1,3}(:[^:\s]+:[SRIL]:\d{1,3})*")
 DEFAULT_COLUMNS = "species:S:1:pos:R:3"
+UNIT, ANGSTROM = {"unit", "units", "length_unit"}, {"angstrom", "angstroms", "ang", "a", "å"}
 # entries of the comment line that have a place of their own, or follow from the rest
 OWN_ENTRIES = {"name", "charge", "split", "n_heavy", "Properties", "pbc", "Lattice"}
 
@@ -155,6 +156,9 @@ def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
     name = entries["name"]
     if not NAME.fullmatch(name):
         raise frame.error(f"name {short(name)}: {NAME_RULE}", frame.line + 1)
+    unit = next((entries[key] for key in entries if key.lower() in UNIT), "angstrom")
+    if unit.lower() not in ANGSTROM:
+        raise frame.error(f"coordinates in {short(unit)}: dixc reads angstrom", frame.line + 1)
     if "Lattice" in entries and "T" in entries.get("pbc", "T T T").upper():
         raise frame.error("a periodic cell: dixc is for molecules", frame.line + 1)
     if charge is None:

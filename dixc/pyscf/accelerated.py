@@ -83,6 +83,7 @@ class _Solved:
 
     problem: str
     mo_coeff: NDArray
+    energy: float
     conv_tol: float
     conv_tol_grad: float
     point: HybridPoint | None
@@ -154,6 +155,7 @@ class Accelerated:
         if self.max_cycle <= 0 or is_left_to_pyscf(self):
             return self._leave_to_pyscf(dm0, kwargs)
         if dm0 is None and self._is_answered():
+            self.e_tot = self._solved.energy
             logger.note(self, "already converged, SCF energy = %.15g", self.e_tot)
             return self.e_tot
         self.dump_flags()
@@ -219,7 +221,7 @@ class Accelerated:
             self._fall_back(steps, dm0, kwargs)
             if not self.converged:
                 return None
-        return _Solved(self._problem(), self.mo_coeff, steps.conv_tol, steps.conv_tol_grad, point)
+        return _Solved(self._problem(), self.mo_coeff, self.e_tot, steps.conv_tol, steps.conv_tol_grad, point)
 
     def _surrogate(self, model: CheapModel) -> Surrogate:
         if self.acceleration.kind == "functional":

@@ -105,7 +105,8 @@ class HybridSteps:
         products: Hessian products of the model spent.
         steps: rotations tried.
         estimate: the model's energy error at `point`, hartree; infinite if not known.
-        minima: energy of each build less the model's error there, hartree: the minimum that it foretells.
+        minima: energy of each build less the model's error there, hartree: the minimum that it foretells. NaN where
+            the model gives none; a last build that the diagonal alone finds converged has no entry.
     """
 
     def __init__(self, mf, model: CheapModel, rtol: float, secants: bool):
@@ -148,7 +149,7 @@ class HybridSteps:
             if not np.isfinite(kappa).all():
                 logger.info(self.mf, "the cheap functional's Hessian is not finite here")
                 break
-            self.minima.append(self.point.energy - self.estimate)
+            self.minima.append(self.point.energy - self.estimate if np.isfinite(self.estimate) else np.nan)
             if converged := self._small(self.estimate):
                 break
             if self.steps >= max_steps or self.setbacks >= MAX_SETBACKS:
