@@ -162,16 +162,20 @@ class Accelerated:
         self.build(self.mol)
         self._veff_calls = self.cheap_fock_builds = self.cg_products = 0
         self.accelerated_by_diis, self.energy_error_estimate, self.cheap_scf_wall_s = False, None, 0.0
+        self.e_tot_build, self.energy_minima = None, []
         self._solved = self._solve(dm0, kwargs)
         self.hybrid_fock_builds = self._veff_calls
+        if self.e_tot_build is None:  # PySCF's kernel had to finish
+            self.e_tot_build = self.e_tot
         return self.e_tot
 
     kernel = lib.alias(scf, alias_name="kernel")
 
     def _leave_to_pyscf(self, dm0: NDArray | None, kwargs: dict) -> float:
         self._veff_calls, self._solved, self.accelerated_by_diis = 0, None, True
+        self.energy_error_estimate, self.energy_minima = None, []
         super().scf(dm0, **kwargs)
-        self.hybrid_fock_builds = self._veff_calls
+        self.hybrid_fock_builds, self.e_tot_build = self._veff_calls, self.e_tot
         return self.e_tot
 
     def _problem(self) -> str:

@@ -32,6 +32,7 @@ from dixc.pyscf.numint import GridNumInt
 
 # of a surrogate's own minimum: this share of the correction that the point's gradient foretells, within these bounds
 CONV_SHARE, TIGHTEST, LOOSEST = 1e-5, 1e-12, 1e-9  # hartree
+MAX_CYCLE = 50
 RTOL = 3e-3  # of conjugate gradients: what is left costs a hundred-thousandth of the correction
 # names on a mean field that belong to its exact builds or to a run
 NOT_SHARED = ("get_veff", "callback", "chkfile", "_chkfile", "_eri")
@@ -101,7 +102,7 @@ class FittedSurrogate:
     """
 
     def __init__(self, mf, with_df: df.DF, grid_level: int | None):
-        fitted = mf.copy()
+        fitted = mf.undo_sgx() if hasattr(mf, "undo_sgx") else mf.copy()
         for name in NOT_SHARED:
             fitted.__dict__.pop(name, None)
         fitted._eri = fitted.chkfile = None
@@ -115,12 +116,11 @@ class FittedSurrogate:
             fitted._numint = _on_kept_orbitals(fitted._numint)
         if getattr(fitted, "with_df", None) is None:
             fitted = fitted.density_fit(with_df=with_df)
+        fitted.only_dfj = False
         fitted = lib.set_class(fitted, (FittedVeff, fitted.__class__))
         fitted.conv_tol, fitted.conv_tol_grad, fitted.conv_check = LOOSEST, LOOSEST**0.5 / 3, False
-        fitted.max_cycle, fitted.verbose = (
-            50,
-            0,
-        )  # its checks would complain of the operator that is put on it
+        fitted.max_cycle = MAX_CYCLE
+        fitted.verbose = 0  # PySCF's checks would complain of the operator that is put on it
         self.mf, self.hcore, self.energy_nuc = fitted, mf.get_hcore(), mf.energy_nuc()
         self.cycles = 0
 
@@ -167,14 +167,13 @@ class FunctionalSurrogate:
         diagonal = np.maximum(hessian.diagonal(), MIN_DIAGONAL)
         step = truncated_cg(hessian.hvp, point.gradient, diagonal, RTOL)
         self.products += step.products
-        kappa = bounded(step.kappa, MAX_ROTATION)
-        found = step.solved and kappa is not None and np.isfinite(kappa).all()
-        if not found:
-            kappa = np.zeros_like(kappa)
+        finite = bool(np.isfinite(step.kappa).all())
+        kappa = bounded(step.kappa, MAX_ROTATION) if finite else np.zeros_like(step.kappa)
+        found = step.solved and finite and np.abs(kappa).max() < MAX_ROTATION
         energy = point.energy + 0.5 * float(np.vdot(point.gradient, kappa))
         orbo, orbv = rotate(point.orbo, point.orbv, kappa)
         moved = HybridPoint(orbo, orbv, point.dm, point.vhf, point.fock, energy)
-        return Minimum(energy, *moved.canonical, found)
+        return Minimum(energy, *moved.canonical, bool(found))
 
 
 def kind_of(mf) -> str:
