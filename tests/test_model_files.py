@@ -119,7 +119,7 @@ def test_interrupted_save_leaves_the_old_file(path, model, monkeypatch):
 
 def test_missing_and_foreign_files(tmp_path):
     assert "no such model file" in refused(tmp_path / "nowhere.pt")
-    assert "no such model file" in refused(tmp_path)
+    assert "Is a directory" in refused(tmp_path)
     text = tmp_path / "text.pt"
     text.write_text("not a model")
     assert "not a model file" in refused(text)
