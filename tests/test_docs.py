@@ -19,7 +19,9 @@ def test_examples(page, lines):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["docs/README.md", "docs/use.md", "docs/one-build.md", "dixc/models/README.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/README.md", "docs/use.md", "docs/one-build.md", "dixc/models/README.md"]
+)
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
     assert links

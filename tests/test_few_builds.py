@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pyscf import dft, gto, scf
-from test_accelerate import GEOMETRIES, Scaled, builds, mean_field, tight  # noqa: F401 (a fixture)
+from test_accelerate import Scaled, builds, mean_field, tight  # noqa: F401 (a fixture)
 
 import dixc
 import dixc.pyscf
@@ -210,7 +210,3 @@ def test_xc_may_be_left_out():
 def test_settings_that_are_none(settings, message):
     with pytest.raises(UserError, match=message):
         accelerated(mean_field("water", "b3lyp"), **settings)
-
-
-def test_molecules_of_these_tests():
-    assert set(GEOMETRIES) >= {name for name, *_ in CASES}

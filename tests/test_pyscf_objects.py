@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import molecule
 from pyscf import dft, gto, scf
 from pyscf.pbc import gto as pbc_gto
 
@@ -383,7 +382,3 @@ def test_no_electrons_and_no_virtual_orbitals(cls):
     helium = gto.M(atom="He 0 0 0", basis="sto-3g", verbose=0)
     theirs = {dixc.pyscf.RKS: dft.RKS, dixc.pyscf.UKS: dft.UKS}[cls](helium, xc="r2scan")
     assert cls(helium, xc="r2scan").kernel() == pytest.approx(theirs.kernel(), abs=1e-8)
-
-
-def test_name_of_a_molecule_that_learned_functionals_know():
-    assert dixc.pyscf.RKS(molecule("water"), xc=dixc.load(DEFAULT)).xc == DEFAULT
