@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyscf import dft, gto, scf
+from pyscf import dft, gto, qmmm, scf
 from test_accelerate import Scaled, builds, mean_field, tight  # noqa: F401 (a fixture)
 
 import dixc
@@ -146,6 +146,24 @@ def test_solvent(name):
     mf = accelerated(solvated(), max_builds=1)
     energy = mf.kernel()
     assert energy == pytest.approx(solvated().run(conv_tol=1e-11).e_tot, abs=5 * MICROHARTREE)
+    assert mf.hybrid_fock_builds == 1
+
+
+OTHERS = {
+    "X2C": lambda mf: mf.x2c(),
+    "point charges": lambda mf: qmmm.mm_charge(mf, np.array([[0.0, 0.0, 4.0]]), np.array([-0.5])),
+    "density-fitted Coulomb": lambda mf: mf.density_fit(only_dfj=True),
+    "COSX": lambda mf: mf.COSX(),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_mean_fields(kind):
+    make = OTHERS[kind]
+    mf = accelerated(make(mean_field("formaldehyde", "b3lyp")), max_builds=1)
+    energy = mf.kernel()
+    reference = make(mean_field("formaldehyde", "b3lyp")).run(conv_tol=1e-11)
+    assert energy == pytest.approx(reference.e_tot, abs=2 * MICROHARTREE)
     assert mf.hybrid_fock_builds == 1
 
 
