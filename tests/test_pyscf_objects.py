@@ -382,3 +382,16 @@ def test_no_electrons_and_no_virtual_orbitals(cls):
     helium = gto.M(atom="He 0 0 0", basis="sto-3g", verbose=0)
     theirs = {dixc.pyscf.RKS: dft.RKS, dixc.pyscf.UKS: dft.UKS}[cls](helium, xc="r2scan")
     assert cls(helium, xc="r2scan").kernel() == pytest.approx(theirs.kernel(), abs=1e-8)
+
+
+def test_dispersion_of_a_learned_functional_wants_parameters():
+    pytest.importorskip("pyscf.dispersion", reason="needs pyscf-dispersion")
+    mf = dixc.pyscf.RKS(water(), xc=DEFAULT)
+    mf.grids.level = 0
+    bare = mf.kernel()
+    mf.disp = "d3bj:b3lyp"
+    theirs = dft.RKS(water(), xc="b3lyp")
+    assert mf.kernel() - bare == pytest.approx(theirs.get_dispersion("d3bj"), abs=1e-9)
+    mf.disp = "d3bj"
+    with pytest.raises(UserError, match="such as 'd3bj:b3lyp'"):
+        mf.kernel()

@@ -103,8 +103,18 @@ class KohnSham:
         return False
 
     def do_disp(self, disp=None) -> bool:
-        """Whether a dispersion correction is asked for by `disp`; the name of the functional never does."""
-        return bool(disp or self.disp) and super().do_disp(disp)
+        """Whether a dispersion correction is asked for by `disp`; the name of the functional never does.
+
+        Raises:
+            UserError: `disp` names no functional whose parameters a learned one could take.
+        """
+        wanted = disp or self.disp
+        if wanted and is_learned(self.functional) and ":" not in str(wanted):
+            raise UserError(
+                f"disp = {wanted!r}: there are no dispersion parameters for {self.xc}; those of another functional are "
+                f"taken by its name, such as {str(wanted) + ':b3lyp'!r}"
+            )
+        return bool(wanted) and super().do_disp(disp)
 
     def nuc_grad_method(self):
         """PySCF's nuclear gradients; with the response of the grid where the functional is learned.
