@@ -219,7 +219,7 @@ class Accelerated:
         else:
             finished = start is not None and self._converge(steps, few, start)
             point = steps.point if finished else None
-        self.cheap_fock_builds, self.cg_products = model.fock_builds, steps.products
+        self.cheap_fock_builds, self.cg_products = model.fock_builds, steps.products + few.surrogate.products
         self.energy_minima = [e.minimum.energy for e in few.estimates] or steps.minima
         if not finished:
             self._fall_back(steps, dm0, kwargs)
@@ -230,6 +230,9 @@ class Accelerated:
     def _surrogate(self, model: CheapModel) -> Surrogate:
         if self.acceleration.kind == "functional":
             return FunctionalSurrogate(model)
+        return self._fitted(model)
+
+    def _fitted(self, model: CheapModel) -> FittedSurrogate:
         return FittedSurrogate(self.undo_accelerate(), fitting_of(self, model), self.acceleration.grid_level)
 
     def _converge(self, steps: HybridSteps, few: FewBuilds, start: HybridPoint) -> bool:
@@ -269,9 +272,7 @@ class Accelerated:
     def _rough_start(self, few: FewBuilds, dm0: NDArray | None) -> HybridPoint:
         """The first point where the cheap functional gave none: the mean field's own SCF on fitted integrals."""
         dm0 = self.make_rdm1() if dm0 is None else dm0
-        fitting = fitting_of(self, few.steps.model)
-        fitted = FittedSurrogate(self.undo_accelerate(), fitting, self.acceleration.grid_level)
-        return few.steps.build(*fitted.start(dm0))
+        return few.steps.build(*self._fitted(few.steps.model).start(dm0))
 
     def _report(self, step: int, last: HybridPoint, point: HybridPoint) -> None:
         """Log line, checkpoint and callback of one step, with the names that PySCF's kernel uses."""

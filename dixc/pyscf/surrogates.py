@@ -61,7 +61,13 @@ class Minimum:
 
 
 class Surrogate(Protocol):
-    """A cheap energy that is exact to first order at a point."""
+    """A cheap energy that is exact to first order at a point.
+
+    Attributes:
+        products: Hessian products of a functional spent.
+    """
+
+    products: int
 
     def minimum(self, point: HybridPoint) -> Minimum:
         """The minimum of the surrogate of this point."""
@@ -122,12 +128,11 @@ class FittedSurrogate:
         fitted.max_cycle = MAX_CYCLE
         fitted.verbose = 0  # PySCF's checks would complain of the operator that is put on it
         self.mf, self.hcore, self.energy_nuc = fitted, mf.get_hcore(), mf.energy_nuc()
-        self.cycles = 0
+        self.products = 0
 
     def start(self, dm0: NDArray) -> tuple[NDArray, NDArray]:
         """Occupied and virtual orbitals of the fitted mean field's own SCF from a density matrix (nao, nao)."""
         self.mf.kernel(dm0=dm0)
-        self.cycles += self.mf.cycles
         return split_orbitals(self.mf.mo_coeff, self.mf.mo_occ)
 
     def minimum(self, point: HybridPoint) -> Minimum:
@@ -140,7 +145,6 @@ class FittedSurrogate:
         mf.conv_tol = float(np.clip(CONV_SHARE * point.second_order, TIGHTEST, LOOSEST))
         mf.conv_tol_grad = mf.conv_tol**0.5 / 3
         mf.kernel(dm0=point.dm)
-        self.cycles += mf.cycles
         order = np.argsort(-mf.mo_occ, kind="stable")
         return Minimum(
             float(mf.e_tot), mf.mo_energy[order], mf.mo_coeff[:, order], mf.mo_occ[order], bool(mf.converged)
