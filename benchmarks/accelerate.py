@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dixc.functionals import registry
+from dixc.evaluation.scf import label, share_integrals
+from dixc.evaluation.warmstart import accelerated_row, guess_row
+from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalRotations
-from dixc.records import ReferenceRecord, read_records
-from dixc.stages import accelerate, warmstart
-from dixc.stages.evaluate import label, share_integrals
+from dixc.reference.record import ReferenceRecord, read_records
 
 SETTINGS = {"conv_tol": 1e-9, "max_cycle": 50}
 PROBES = 8
@@ -38,11 +38,11 @@ def measure(reference: Path, functionals: list[str], changes: dict, default_gues
     records, rows = read_records(reference), []
     if default_guess:
         tags = {"model": records[0].settings["functional"], "loss": "none", "seed": 0}
-        rows += [tags | warmstart._row(record, "minao", None, SETTINGS)[0] for record in records]
+        rows += [tags | guess_row(record, "minao", None, SETTINGS)[0] for record in records]
     for name in functionals:
-        functional = registry.resolve(name)
+        functional = files.resolve(name)
         for record in records:
-            row = label(functional, name) | accelerate.row(record, functional, SETTINGS, **changes)
+            row = label(functional, name) | accelerated_row(record, functional, SETTINGS, **changes)
             rows.append(row | {"hessian_error": hessian_error(record, functional)})
     table = pd.DataFrame(rows)
     gradients = table.pop("scf_gradients").map(lambda text: np.array(text.split(), dtype=float))

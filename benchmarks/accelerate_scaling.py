@@ -24,7 +24,7 @@ from pyscf import dft, gto, lib
 
 import dixc
 import dixc.pyscf
-from dixc.functionals import registry
+from dixc.functionals import files
 
 CC, CH, TETRAHEDRAL = 1.53, 1.09, np.deg2rad(109.5)
 C_DOUBLE, C_SINGLE, TRIGONAL = 1.35, 1.45, np.deg2rad(124.0)
@@ -215,7 +215,7 @@ def main() -> None:
     arguments.set = dict(arguments.set)
     torch.set_num_threads(arguments.threads)
     lib.num_threads(arguments.threads)
-    functional, rows = registry.resolve(arguments.xc), []
+    functional, rows = files.resolve(arguments.xc), []
     warm_up = gto.M(atom="He 0 0 0; H 0 0 2; H 0 0 2.7", basis="sto-3g", verbose=0)
     solve(mean_field(warm_up, arguments.hybrid, 0, "direct"), functional)
     for family, size, integrals in product(arguments.families, arguments.sizes, arguments.integrals):

@@ -90,12 +90,11 @@ def settings(n_heavy: int) -> Config:
 
 def measure_size(table: Table, n_heavy: int, folder: Path) -> None:
     """All stages on one molecule for training and one for test."""
-    from dixc.molecules import prepare
-    from dixc.records import read_records
-    from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
+    from dixc.reference.record import read_records
+    from dixc.stages import derivatives, evaluate, molecules, reference, tddft, warmstart
 
     config = settings(n_heavy)
-    prepare(config, folder)
+    molecules.run(config, folder)
     size = {}
     for split in ("validation", "test", "train"):
         chunk = folder / f"{split}-000.h5"
@@ -105,7 +104,7 @@ def measure_size(table: Table, n_heavy: int, folder: Path) -> None:
             table.add("reference", size[split], measured, chunk.stat().st_size / 1000)
     for split in ("train", "test"):
         first, second = folder / f"{split}-000.h5", folder / f"{split}-second.h5"
-        # storage follows from the settings, see dixc.stages.plan
+        # storage follows from the settings, see dixc.commands.plan
         table.measure("derivatives", size[split], partial(derivatives.run, first, config, second))
     test, scf, part, nao = folder / "test-000.h5", folder / "scf.h5", folder / "part.csv", size["test"]
     table.measure("evaluate", nao, partial(evaluate.run, MODEL, config, test, scf), scf)
@@ -119,7 +118,7 @@ def measure_training(table: Table, n_basis: int, config: Config, folder: Path) -
     """A step with each loss, a validation, and what the first step on a molecule costs on top."""
     import torch
 
-    from dixc.functionals import registry
+    from dixc.functionals import files
     from dixc.training.chunks import ChunkedMolecules
     from dixc.training.loop import Trainer
 
@@ -127,7 +126,7 @@ def measure_training(table: Table, n_basis: int, config: Config, folder: Path) -
     load = partial(ChunkedMolecules, grid_level=levels[0], hessian_grid_level=levels[1], dtype=torch.float32)
     molecules = load([folder / "train-000.h5"], [folder / "train-second.h5"])
     for loss in ("hess", "grad", "base"):
-        functional = registry.resolve(MODEL)
+        functional = files.resolve(MODEL)
         trainer = Trainer(functional, loss, 0, config.training, molecules, molecules, folder / "none.pt")
         first = timed(trainer.train_step)
         step = timed(trainer.train_step)
@@ -140,7 +139,7 @@ def measure_training(table: Table, n_basis: int, config: Config, folder: Path) -
 
 def measure_prefit(table: Table, folder: Path) -> None:
     """The pre-fit with its default numbers of steps and points."""
-    from dixc.functionals import prefit
+    from dixc.stages import prefit
 
     config = settings(3)
     model = folder / "prefit.pt"

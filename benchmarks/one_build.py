@@ -49,11 +49,11 @@ from pyscf import lib
 from tqdm import tqdm
 
 import dixc.pyscf
-from dixc.functionals import registry
+from dixc.evaluation.scf import share_integrals
+from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.molecules import Molecule, read_xyz
-from dixc.records import reference_mean_field
-from dixc.stages.evaluate import share_integrals
+from dixc.reference.record import reference_mean_field
 from dixc.store import atomic_file
 
 TIGHT = {"conv_tol": 1e-11, "conv_tol_grad": 1e-7, "max_cycle": 100}
@@ -300,7 +300,7 @@ def measure(arguments: argparse.Namespace) -> None:
     """Fills the CSV."""
     results = Results(arguments.out)
     label, settings = " ".join(sorted(arguments.set)) or NO_SETTINGS, dict(map(_setting, arguments.set))
-    models = [Model(name, registry.resolve(name), label, settings) for name in arguments.models]
+    models = [Model(name, files.resolve(name), label, settings) for name in arguments.models]
     for molecule in tqdm(read_xyz(arguments.molecules), unit="mol"):
         problem = Problem(molecule, arguments.basis, arguments.grid_level, arguments.memory)
         if problem.n_basis > arguments.max_functions:

@@ -31,16 +31,16 @@ from pyscf.df import df_jk
 
 import dixc.pyscf
 from dixc.config import load
+from dixc.core.newton import truncated_cg
+from dixc.core.response import occupied_response
 from dixc.excitations.matrices import xc_kernel
-from dixc.functionals import registry
+from dixc.functionals import files
 from dixc.grassmann import OrbitalHessian, rotate
-from dixc.method import is_hartree_fock
 from dixc.molecules import read_xyz
 from dixc.pyscf.cheap_model import CheapModel
 from dixc.pyscf.hybrid_steps import MIN_DIAGONAL, HybridPoint, HybridSteps
-from dixc.pyscf.newton_steps import truncated_cg
 from dixc.pyscf.surrogates import FittedSurrogate
-from dixc.response import occupied_response
+from dixc.reference.method import is_hartree_fock
 
 CONFIG = Path(__file__).parents[1] / "config" / "development.yaml"
 RTOL = 3e-3
@@ -165,7 +165,7 @@ def main() -> None:
             reference = tight.run(conv_tol=1e-12, conv_tol_grad=1e-7).e_tot
             for name in arguments.models:
                 row = {"molecule": molecule.name, "hybrid": hybrid, "model": name}
-                rows.append(row | errors(mean_field(mol, hybrid, tight), registry.resolve(name), reference))
+                rows.append(row | errors(mean_field(mol, hybrid, tight), files.resolve(name), reference))
                 print(rows[-1], file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     table.to_csv(sys.stdout, index=False, float_format="%.4g")

@@ -19,8 +19,8 @@ import pandas as pd
 from pyscf import dft, gto, lib, scf
 
 import dixc.pyscf
-from dixc.method import is_hartree_fock
 from dixc.molecules import read_xyz
+from dixc.reference.method import is_hartree_fock
 
 MOLECULES = Path(__file__).parent / "molecules" / "one_build_calibration.xyz"
 ETHANEDIOL = """

@@ -30,14 +30,14 @@ from pydantic import ValidationError
 from dixc.config import Config, load
 from dixc.config.training import Training
 from dixc.errors import UserError
+from dixc.evaluation.scf import evaluate
+from dixc.evaluation.tddft import CONV_TOL, compare, solved_mean_field
 from dixc.excitations import Excitations, ResponseSolver
 from dixc.functionals import files
 from dixc.functionals.base import Functional
-from dixc.records import read_records
-from dixc.stages.element_fit import element_counts, fit_elements
-from dixc.stages.evaluate import evaluate
-from dixc.stages.tddft import CONV_TOL, compare, solved_mean_field
+from dixc.reference.record import read_records
 from dixc.store import open_chunk
+from dixc.tables.element_fit import element_counts, fit_elements
 from dixc.training import model_scf
 from dixc.training.chunks import ChunkedMolecules
 from dixc.training.loop import Trainer

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from dixc.version import __version__
+
 if TYPE_CHECKING:
     from dixc.functionals.base import Functional
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "available", "create", "load"]
 
 

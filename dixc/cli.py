@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dixc import __version__
 from dixc.errors import UserError
 from dixc.launch import CommandGroup, run_stage
 from dixc.models import DEFAULT
+from dixc.version import __version__
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -72,7 +72,7 @@ def _root(
 @app.command()
 def molecules(config: ConfigFile, out: Out, threads: Threads = None) -> None:
     """Choose molecules and write them in files by split."""
-    run_stage("dixc.molecules", threads, _load(config), out, function="prepare")
+    run_stage("dixc.stages.molecules", threads, _load(config), out)
 
 
 @app.command()
@@ -102,7 +102,7 @@ def prefit(
     config: ConfigFile, model: ModelName, seed: Seed, reference: References, out: Out, threads: Threads = None
 ) -> None:
     """Fit a model to a classical functional, to start from."""
-    run_stage("dixc.functionals.prefit", threads, _load(config), model, seed, reference, out)
+    run_stage("dixc.stages.prefit", threads, _load(config), model, seed, reference, out)
 
 
 @app.command()
@@ -212,7 +212,7 @@ def partial(
     threads: Threads = None,
 ) -> None:
     """Tables and report of what a run has finished so far."""
-    run_stage("dixc.stages.partial", threads, folder, out)
+    run_stage("dixc.commands.partial", threads, folder, out)
 
 
 @app.command()
@@ -225,7 +225,7 @@ def plan(
     threads: Threads = None,
 ) -> None:
     """Estimate jobs, time, memory and storage of a config."""
-    run_stage("dixc.stages.plan", threads, _load(config), node_cores, as_json)
+    run_stage("dixc.commands.plan", threads, _load(config), node_cores, as_json)
 
 
 @app.command()
@@ -278,7 +278,7 @@ def scf(
             raise UserError("--accelerate needs --hybrid, the functional to be converged")
         if max_builds is not None:
             raise UserError("--max-builds needs --accelerate and --hybrid")
-        run_stage("dixc.stages.scf", threads, molecule, xc or DEFAULT, n_states=tddft, **options)
+        run_stage("dixc.commands.scf", threads, molecule, xc or DEFAULT, n_states=tddft, **options)
         return
     if tddft:
         raise UserError("--tddft goes with --xc, not with --hybrid")
@@ -287,7 +287,7 @@ def scf(
     if max_builds is not None and not accelerate:
         raise UserError("--max-builds needs --accelerate")
     options |= {"accelerate": accelerate, "max_builds": max_builds}
-    run_stage("dixc.stages.accelerate", threads, molecule, hybrid, xc, **options)
+    run_stage("dixc.commands.accelerate", threads, molecule, hybrid, xc, **options)
 
 
 @app.command()
@@ -296,7 +296,7 @@ def models(
     threads: Threads = None,
 ) -> None:
     """List functionals: classical, learned, and trained ones."""
-    run_stage("dixc.stages.models", threads, as_json)
+    run_stage("dixc.commands.models", threads, as_json)
 
 
 @app.command()
@@ -306,7 +306,7 @@ def info(
     threads: Threads = None,
 ) -> None:
     """Show what a file holds, and which versions made it."""
-    run_stage("dixc.stages.info", threads, file, as_json)
+    run_stage("dixc.commands.info", threads, file, as_json)
 
 
 def _load(path: Path) -> Any:

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from dixc import __version__
 from dixc.errors import UserError
 from dixc.inputs import require_regular
+from dixc.version import __version__
 
 UNKNOWN = "unknown"
 PACKAGES = ("pyscf", "torch", "numpy", "h5py")

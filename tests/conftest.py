@@ -37,9 +37,9 @@ def molecule(name: str, basis: str = "def2-svp", shift: float = 0.0):
 
 def reference_record(name: str, split: str = "train", **changes):
     """A converged reference of one molecule, and its derivative datasets."""
-    from dixc.integrals import FittedIntegrals
-    from dixc.records import ReferenceRecord, reference_mean_field
-    from dixc.stages.derivatives import compute
+    from dixc.core.integrals import FittedIntegrals
+    from dixc.reference.derivatives import compute
+    from dixc.reference.record import ReferenceRecord, reference_mean_field
 
     settings = REFERENCE | changes
     mol = molecule(name)

@@ -19,7 +19,7 @@ from benchmarks.speed import worker
 from benchmarks.speed.molecules import GRID_LEVEL, Case, case
 from benchmarks.speed.timing import Entry, Options, rounds, rows
 from dixc.config.sections import Derivatives
-from dixc.stages.derivatives import CONV_TOL
+from dixc.reference.derivatives import CONV_TOL
 
 MOLECULES = ("CH3OH", "furan", "C6H7NO2")
 FUNCTIONALS = ("b3lyp", "r2scan", "xcdiff")

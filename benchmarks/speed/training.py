@@ -23,13 +23,13 @@ from benchmarks.speed.reference import chunks
 from benchmarks.speed.tddft import MODEL
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.config.training import Training
-from dixc.functionals import registry
+from dixc.core.xc import XCExpansion
+from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.training import terms
 from dixc.training.chunks import ChunkedMolecules
 from dixc.training.data import TrainingMolecule
 from dixc.training.loop import Trainer
-from dixc.xc import XCExpansion
 
 MOLECULES = ("CH3OH", "propane", "furan", "C6H7NO2")
 TARGETS = {"gradient term": 1.0, "Hessian term": 3.0, "base step": 6.0}
@@ -49,7 +49,7 @@ def new_trainer(
         start: what the weights are near to; the trained functional that comes with dixc if None.
     """
     settings = Training(learning_rate=STILL)
-    functional = copy.deepcopy(start) if start is not None else registry.resolve(MODEL)
+    functional = copy.deepcopy(start) if start is not None else files.resolve(MODEL)
     generator = torch.Generator().manual_seed(0)
     for value in functional.parameters():
         noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
@@ -75,7 +75,7 @@ class Steps:
 
         self.trainer, self.name = trainer, molecule.record.name
         trainer.molecules.molecules[self.name] = molecule
-        before = copy.deepcopy(before) if before is not None else registry.resolve(MODEL)
+        before = copy.deepcopy(before) if before is not None else files.resolve(MODEL)
         before = before.to(next(trainer.functional.parameters()))
         tolerance = trainer.settings.density.scf_conv_tol_grad
         point = model_scf.solve(molecule, before, None, tolerance, order=1)

@@ -22,10 +22,10 @@ import dixc.pyscf
 from benchmarks.speed.machine import Work
 from benchmarks.speed.molecules import GRID_LEVEL, Case, case
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
+from dixc.core.response import expansion_response, xc_response
 from dixc.functionals import registry
 from dixc.grassmann import Response, split_orbitals
 from dixc.pyscf.numint import GridNumInt
-from dixc.response import expansion_response, xc_response
 
 MOLECULES = ("CH3OH", "furan", "benzene", "C6H7NO2")
 CLASSICAL = ("r2scan", "tpss")

@@ -34,9 +34,9 @@ def check_functionals(config: Config) -> None:
         UserError: the key, and what is wrong: PySCF cannot do the reference; no such functional; hyperparameters that
             are unknown, of a wrong type or too large; nothing to train; no target for the pre-fit.
     """
-    from dixc.functionals import registry
+    from dixc.functionals import files, registry
     from dixc.functionals.base import PointwiseFunctional
-    from dixc.method import check_functional
+    from dixc.reference.method import check_functional
 
     check_functional(config.reference.functional)
     with _named("prefit.target"):
@@ -53,7 +53,7 @@ def check_functionals(config: Config) -> None:
                 raise UserError(f"{model.name} has no weights to train")
     for place, name in enumerate(config.evaluation.baselines):
         with _named(f"evaluation.baselines[{place}]"):
-            registry.resolve(name, config.classes())
+            files.resolve(name, config.classes())
 
 
 @contextmanager

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from dixc import __version__
 from dixc.config.base import LARGEST
 from dixc.config.root import Config
 from dixc.config.training import DEVICE
 from dixc.errors import UserError
 from dixc.inputs import require_regular
+from dixc.version import __version__
 
 # YAML 1.1 takes 1e-9 (no dot) for text; a user means a number
 SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")

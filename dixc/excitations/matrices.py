@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from pyscf import ao2mo
 from scipy.linalg.blas import dsyrk, ssyrk
 
+from dixc.core.grid import AOGrid
+from dixc.core.response import xc_response
+from dixc.core.xc import XCExpansion, density_kernel
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
-from dixc.grid import AOGrid
 from dixc.pyscf.numint import GridNumInt
-from dixc.response import xc_response
-from dixc.xc import XCExpansion, density_kernel
 
 NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
 # a column adds less than its square to any element; all left out together some 1e-8 hartree

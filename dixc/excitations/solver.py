@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dixc.core.integrals import FittedIntegrals
+from dixc.core.response import occupied_response
 from dixc.errors import UserError
 from dixc.excitations.casida import CasidaMatrix, Excitations
 from dixc.excitations.matrices import (
@@ -18,8 +20,6 @@ from dixc.excitations.matrices import (
 )
 from dixc.excitations.problems import Casida, Paired, TammDancoff
 from dixc.grassmann import Response
-from dixc.integrals import FittedIntegrals
-from dixc.response import occupied_response
 
 # up to here a hybrid's integrals over pairs are kept: 0.5 GB for each of two matrices
 MAX_INTEGRAL_PAIRS = 8000

@@ -3,7 +3,7 @@
 Symbols: N grid points; n density (bohr^-3), sigma = grad n . grad n, tau = 1/2 sum |grad phi|^2 (hartree bohr^-3).
 A closed shell is described by its *total* density, rows (n), (n, sigma) or (n, sigma, tau); a spin-resolved density by
 (n_a, n_b), + (sigma_aa, sigma_ab, sigma_bb), + (tau_a, tau_b). The two cases meet in `SpinDensity` and nowhere else.
-Derivatives are not a functional's business: see `dixc.xc`.
+Derivatives are not a functional's business: see `dixc.core.xc`.
 """
 
 from __future__ import annotations

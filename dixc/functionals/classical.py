@@ -1,6 +1,6 @@
 """Classical semilocal functionals for both spin cases: LDA, PBE, r2SCAN and the semilocal part of B3LYP.
 
-They agree with libxc in value, first and second derivatives (tests/test_functionals.py). Points with a
+They agree with libxc in value, first and second derivatives (tests/unit/functionals/test_functionals.py). Points with a
 density up to `reduced.EMPTY_BELOW` contribute nothing.
 """
 

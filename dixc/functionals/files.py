@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from dixc import __version__, models
+from dixc import models
 from dixc.errors import UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.inputs import require_regular
 from dixc.store import atomic_file, held_errors
+from dixc.version import __version__
 
 FORMAT = "dixc-model"
 VERSION = 1
@@ -220,3 +221,30 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
     if name in models.shipped():
         functional.name = name
     return functional
+
+
+def model_file(name_or_path: str | PathLike[str]) -> Path | None:
+    """The file behind what `resolve` takes; None for a registered name or an import path."""
+    name = str(name_or_path)
+    if name in registry.registered() or (registry.is_import_path(name) and not Path(name).exists()):
+        return None
+    return models.locate(name_or_path)
+
+
+def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
+    """A functional from a registered name, an import path, the name of a shipped model or, failing these, a file.
+
+    Args:
+        name_or_path: name (of the registry first), import path or file.
+        classes: import paths that a model file may name (see `load`).
+
+    Raises:
+        UserError: none of these, or as `registry.create` and `load`.
+    """
+    path = model_file(name_or_path)
+    if path is None:
+        return registry.create(str(name_or_path))
+    if not path.exists():
+        names = ", ".join(registry.available() + models.shipped())
+        raise UserError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
+    return load(name_or_path, classes)

@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dixc import models
 from dixc.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +36,7 @@ _CLASSES = {
 _NEEDS = {"skala-bridge": "skala"}  # packages that dixc does not bring
 
 
-def _registered() -> dict[str, str]:
+def registered() -> dict[str, str]:
     """Import path of each registered name: those of dixc, then entry points."""
     installed = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
     return _CLASSES | {name: path for name, path in installed.items() if name not in _CLASSES}
@@ -52,13 +48,13 @@ GUIDES = {"LDA": "lda", "GGA": "pbe", "MGGA": "r2scan"}
 
 def available() -> list[str]:
     """Names that `create` knows: those of dixc that have the packages they need, then those of installed packages."""
-    return [name for name in _registered() if name not in _NEEDS or find_spec(_NEEDS[name]) is not None]
+    return [name for name in registered() if name not in _NEEDS or find_spec(_NEEDS[name]) is not None]
 
 
 def is_registered(name: str) -> bool:
     """Whether `name` is a registered name, or the import path of a class that has one."""
-    registered = _registered()
-    return name in registered or name in registered.values()
+    paths = registered()
+    return name in paths or name in paths.values()
 
 
 def is_import_path(name: str) -> bool:
@@ -74,7 +70,7 @@ def functional_class(name: str) -> type[Functional]:
     """
     from dixc.functionals.base import Functional
 
-    path = _registered().get(name, name)
+    path = registered().get(name, name)
     if not is_import_path(path):
         raise UserError(
             f"unknown functional {name!r}; available: {', '.join(available())}, or package.module:Class"
@@ -100,7 +96,7 @@ def name_of(functional: Functional) -> str:
 
     cls = type(functional)
     path = f"{cls.__module__}:{cls.__qualname__}"
-    for name, entry in _registered().items():
+    for name, entry in registered().items():
         if entry == path:
             return name
     if issubclass(cls, Functional) and cls.__module__ != "__main__" and is_import_path(path):
@@ -190,32 +186,3 @@ def construct(name: str, **keywords: Any) -> Functional:
         return cls(**keywords).eval().double()
     except (TypeError, ValueError) as error:
         raise UserError(f"functional {name}: {error}") from error
-
-
-def model_file(name_or_path: str | PathLike[str]) -> Path | None:
-    """The file behind what `resolve` takes; None for a registered name or an import path."""
-    name = str(name_or_path)
-    if name in _registered() or (is_import_path(name) and not Path(name).exists()):
-        return None
-    return models.locate(name_or_path)
-
-
-def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
-    """A functional from a registered name, an import path, the name of a shipped model or, failing these, a file.
-
-    Args:
-        name_or_path: name (of the registry first), import path or file.
-        classes: import paths that a model file may name (see `files.load`).
-
-    Raises:
-        UserError: none of these, or as `create` and `files.load`.
-    """
-    path = model_file(name_or_path)
-    if path is None:
-        return create(str(name_or_path))
-    if not path.exists():
-        names = ", ".join(available() + models.shipped())
-        raise UserError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
-    from dixc.functionals import files
-
-    return files.load(name_or_path, classes)

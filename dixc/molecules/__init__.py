@@ -2,14 +2,13 @@
 
 from dixc.molecules.molecule import Molecule, open_shell_reason
 from dixc.molecules.sources import source_files, source_versions
-from dixc.molecules.splits import expected_sizes, prepare
+from dixc.molecules.splits import expected_sizes
 from dixc.molecules.xyz import read_xyz, write_xyz
 
 __all__ = [
     "Molecule",
     "expected_sizes",
     "open_shell_reason",
-    "prepare",
     "read_xyz",
     "source_files",
     "source_versions",

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import df, lib
 
+from dixc.core.response import occupied_response, xc_response
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian, split_orbitals
 from dixc.pyscf.monopole_exchange import MonopoleExchange
 from dixc.pyscf.rks import RKS
-from dixc.response import occupied_response, xc_response
 
 CONV_TOL, CONV_TOL_GRAD = 1e-5, 1e-3  # far below the distance between the two functionals' solutions
 MAX_CYCLE = 50

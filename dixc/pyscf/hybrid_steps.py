@@ -16,9 +16,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 from pyscf.lib import logger
 
+from dixc.core.newton import Secants, bounded, truncated_cg
 from dixc.grassmann import OrbitalHessian, rotate
 from dixc.pyscf.cheap_model import CheapModel
-from dixc.pyscf.newton_steps import Secants, bounded, truncated_cg
 
 MAX_ROTATION = 0.5  # radians, the largest element of a step
 MIN_DIAGONAL = 0.1  # hartree, floor of the preconditioner

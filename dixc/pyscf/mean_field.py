@@ -13,9 +13,9 @@ from pyscf.soscf.newton_ah import _CIAH_SOSCF
 
 from dixc.errors import UserError
 from dixc.functionals.base import Functional
+from dixc.functionals.files import resolve
 from dixc.functionals.identity import display_name, is_learned
 from dixc.functionals.probe import accepted
-from dixc.functionals.registry import resolve
 from dixc.models import DEFAULT
 from dixc.pyscf.cautions import require_molecule, warn_of, warn_of_elements
 from dixc.pyscf.numint import NumInt

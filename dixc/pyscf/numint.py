@@ -5,7 +5,7 @@ PySCF asks a NumInt for three things: XC energies and matrices (`nr_rks`, `nr_uk
 functional it is. The response is not taken from here but from `gen_response` of `dixc.pyscf.RKS` and `UKS`, which
 also serves functionals that are not pointwise. Spin is decided by the rank of the arrays, never by the molecule.
 
-Both kinds of functional, dixc's and libxc's, integrate on the same kept orbitals (`dixc.grid`).
+Both kinds of functional, dixc's and libxc's, integrate on the same kept orbitals (`dixc.core.grid`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from pyscf.dft import numint
 
+from dixc.core.grid import NVAR, AOGrid
+from dixc.core.xc import XCExpansion, density_kernel
 from dixc.errors import UserError
 from dixc.functionals.base import Functional, GridPoints, SpinDensity
 from dixc.functionals.identity import display_name
-from dixc.grid import NVAR, AOGrid
-from dixc.xc import XCExpansion, density_kernel
 
 MAX_CACHE_MB = 2000.0
 THIRD_DERIVATIVES = (

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf.dft import rks
 
+from dixc.core.response import expansion_response, xc_response
 from dixc.functionals.base import Functional
 from dixc.grassmann import Response, split_orbitals
 from dixc.models import DEFAULT
 from dixc.pyscf.cautions import require_closed_shell
 from dixc.pyscf.mean_field import KohnSham
-from dixc.response import expansion_response, xc_response
 
 
 class RKS(KohnSham, rks.RKS):

@@ -24,10 +24,10 @@ from pyscf import df, lib
 from pyscf.dft import gen_grid, numint, rks
 from pyscf.lib import logger
 
+from dixc.core.newton import bounded, truncated_cg
 from dixc.grassmann import rotate, split_orbitals
 from dixc.pyscf.cheap_model import CheapModel, coulomb_fitting
 from dixc.pyscf.hybrid_steps import MAX_ROTATION, MIN_DIAGONAL, HybridPoint
-from dixc.pyscf.newton_steps import bounded, truncated_cg
 from dixc.pyscf.numint import GridNumInt
 
 # of a surrogate's own minimum: this share of the correction that the point's gradient foretells, within these bounds

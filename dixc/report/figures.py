@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dixc.report import FIGURES, paper, plots, plots_states, plots_training, theme
+from dixc.report import FIGURES, plots, plots_states, plots_training, theme
+from dixc.tables import claims as paper
 
 
 @dataclass(frozen=True)

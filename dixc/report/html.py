@@ -11,11 +11,12 @@ import jinja2
 import pandas as pd
 import yaml
 
-from dixc.report import molecules, narrative, outliers, sections, story
-from dixc.report.compare import RULE
+from dixc.report import molecules, narrative, sections, story
 from dixc.report.figures import ReportFigure
 from dixc.report.sources import NO_SOURCES, Sources
 from dixc.report.theme import COLOURS
+from dixc.tables import outliers
+from dixc.tables.compare import RULE
 
 
 def page(

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from dixc.report import theme
-from dixc.report.compare import Functional, functionals, label, number
-from dixc.report.outliers import Outlier
 from dixc.report.plots_molecules import molecule_figure
 from dixc.report.sources import Sources
+from dixc.tables.compare import Functional, functionals, label, number
+from dixc.tables.outliers import Outlier
 
 MOST = 16  # some 100 kB each
 SHOWN = {"scf": "SCF", "warmstart": "warm start", "tddft": "TDDFT"}

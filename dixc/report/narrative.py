@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dixc.report.compare import (
+from dixc.tables.compare import (
     Change,
     Functional,
     compare,
@@ -18,7 +18,7 @@ from dixc.report.compare import (
     number,
     signed_percent,
 )
-from dixc.report.metrics import BY_NAME, samples
+from dixc.tables.metrics import BY_NAME, samples
 
 # metrics on which the terms are judged, in the order of the report
 JUDGED = (

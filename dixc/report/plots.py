@@ -8,9 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dixc.report.compare import Functional, functionals, label
-from dixc.report.metrics import BY_NAME, floats, samples
-from dixc.report.paper import CLAIMS, is_comparable, ours
 from dixc.report.theme import (
     COLOURS,
     PAPER,
@@ -24,6 +21,9 @@ from dixc.report.theme import (
     marker,
     plain,
 )
+from dixc.tables.claims import CLAIMS, is_comparable, ours
+from dixc.tables.compare import Functional, functionals, label
+from dixc.tables.metrics import BY_NAME, floats, samples
 
 Tables = dict[str, pd.DataFrame]
 PANELS = (

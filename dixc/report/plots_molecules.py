@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from dixc.report.compare import Functional, label
-from dixc.report.metrics import floats
 from dixc.report.theme import REFERENCE, colour, empty_axes, figure, plain
+from dixc.tables.compare import Functional, label
+from dixc.tables.metrics import floats
 
 WIDTH = 12.5  # inches
 WIDTH_EV = 0.3  # full width at half maximum of the bands

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dixc.report.compare import Functional
-from dixc.report.metrics import floats
 from dixc.report.plots import Tables, by_model, legend, pick, unique
 from dixc.report.theme import REFERENCE, dots, figure, jitter, plain
+from dixc.tables.compare import Functional
+from dixc.tables.metrics import floats
 
 
 def excitation_figure(config, tables: Tables) -> Figure | None:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from dixc.errors import UserError
 from dixc.inputs import require_regular
-from dixc.report.metrics import floats
 from dixc.report.theme import colour, few_ticks, figure, plain
+from dixc.tables.metrics import floats
 
 TERMS = ("energy", "density", "gradient", "hessian", "excitation")
 OVERALL = ("loss", "grad_norm", "learning_rate", "undone", "temperature")

@@ -6,8 +6,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from dixc.report.compare import compare, listed
-from dixc.report.metrics import BY_NAME
+from dixc.tables.compare import compare, listed
+from dixc.tables.metrics import BY_NAME
 
 # what a user of a functional gains or loses; those without validation rows do not count
 EVIDENCE = ("e_tot_mae_mEh", "e_rho_mEh", "tddft_mae_eV", "warmstart_fock_builds_accelerate")

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from dixc.method import is_hartree_fock
-from dixc.report import narrative, paper, recommendation
-from dixc.report.compare import Functional, functionals, label, number, signed_percent
-from dixc.report.metrics import BY_NAME, METRICS, Metric, has_unseen_element
+from dixc.reference.method import is_hartree_fock
+from dixc.report import narrative, recommendation
 from dixc.report.narrative import best
 from dixc.report.plots_training import cost
 from dixc.report.sources import NO_SOURCES, Sources
+from dixc.tables import claims as paper
+from dixc.tables.compare import Functional, functionals, label, number, signed_percent
+from dixc.tables.metrics import BY_NAME, METRICS, Metric, has_unseen_element
 
 HEADLINE = (
     "e_tot_mae_mEh", "e_tot_mae_fit_mEh", "e_rho_mEh", "dipole_error_debye", "l2_density", "scf_cycles",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dixc.method import exchange_of, is_hartree_fock
-from dixc.report.compare import Functional, functionals, label, number
-from dixc.report.metrics import BY_NAME, samples
+from dixc.reference.method import exchange_of, is_hartree_fock
 from dixc.report.narrative import best
+from dixc.tables.compare import Functional, functionals, label, number
+from dixc.tables.metrics import BY_NAME, samples
 
 LOSSES = {
     "base": "energies and electron densities",

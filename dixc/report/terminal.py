@@ -6,7 +6,7 @@ import csv
 import math
 from pathlib import Path
 
-UNSEEN = "unseen_element_molecules"  # as dixc.report.metrics, which imports pandas
+UNSEEN = "unseen_element_molecules"  # as dixc.tables.metrics, which imports pandas
 # metric of summary.csv -> heading and decimals
 COLUMNS = {
     "e_rho_mEh": ("E_rho/mEh", 2),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from dixc.report.compare import Functional
+from dixc.tables.compare import Functional
 
 # Okabe and Ito's palette, told apart with any colour vision; each name keeps its colour in every figure
 COLOURS = {"pbe": "#8C8C8C", "r2scan": "#CC79A7", "base": "#E69F00", "grad": "#009E73", "hess": "#0072B2"}

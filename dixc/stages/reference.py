@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dixc.core.integrals import FittedIntegrals
 from dixc.errors import UserError
-from dixc.integrals import FittedIntegrals
-from dixc.method import check_functional
 from dixc.molecules import Molecule, read_xyz
 from dixc.provenance import file_hash, hash_of, origin, short
-from dixc.records import ENERGY_NAMES, UNITS, reference_mean_field
+from dixc.reference.method import check_functional
+from dixc.reference.record import ENERGY_NAMES, UNITS, reference_mean_field
 from dixc.store import ChunkWriter
 
 if TYPE_CHECKING:

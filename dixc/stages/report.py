@@ -13,8 +13,8 @@ from dixc.report import TABLES, figures, html
 from dixc.report.plots_training import read_logs
 from dixc.report.sources import Sources, read_molecules
 from dixc.report.terminal import summary_text
-from dixc.stages.tables import COLUMNS, as_types, read_table
 from dixc.store.folder import staged
+from dixc.tables.merge import COLUMNS, as_types, read_table
 
 if TYPE_CHECKING:
     from dixc.config import Config

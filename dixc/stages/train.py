@@ -11,7 +11,7 @@ import torch
 
 from dixc import provenance
 from dixc.functionals import files
-from dixc.records import training_origin
+from dixc.reference.record import training_origin
 from dixc.store import require_writable, write_csv
 from dixc.training import parallel
 from dixc.training.chunks import ChunkedMolecules, require_disjoint

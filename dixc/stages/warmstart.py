@@ -8,23 +8,17 @@ final energy is compared with the tightly converged reference.
 from __future__ import annotations
 
 import gc
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from pyscf import lib
 from tqdm import tqdm
 
 from dixc import provenance
-from dixc.functionals import registry
-from dixc.functionals.base import Functional
-from dixc.records import ReferenceRecord, read_failures, read_records
-from dixc.stages import accelerate
-from dixc.stages.evaluate import reference_to_run
-from dixc.stages.history import BUILD_ERRORS, History, warm_start_row
+from dixc.evaluation.history import BUILD_ERRORS
+from dixc.evaluation.warmstart import density_rows, guess_row
+from dixc.functionals import files
+from dixc.reference.record import read_failures, read_records
 from dixc.store import (
     decoding,
     molecule_group,
@@ -56,7 +50,7 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
     if scf is None:
         tags = {"model": config.reference.functional, "loss": "none", "seed": 0}
         bar = tqdm(records, desc="default guess", unit="mol", disable=None)
-        rows = [_row(record, "minao", None, settings)[0] for record in bar]
+        rows = [guess_row(record, "minao", None, settings)[0] for record in bar]
     else:
         with open_chunk(scf, stage="scf") as chunk:
             require_made_from(chunk, scf, reference=reference)
@@ -64,11 +58,11 @@ def run(functional: str, config: Config, reference: Path, scf: Path | None, out:
             xc = None
             if config.evaluation.warmstart.accelerate:
                 guesses.append("accelerate")
-                xc = registry.resolve(functional, config.classes())
+                xc = files.resolve(functional, config.classes())
             rows = []
             for record in tqdm(records, desc=f"warm start {functional}", unit="mol", disable=None):
                 solved = molecule_group(chunk, scf, record.name)
-                rows += _warm_rows(record, solved, settings, xc)
+                rows += density_rows(record, solved, settings, xc)
                 gc.collect()  # mean fields refer to themselves, and would keep their integrals for molecules to come
     failed = read_failures(reference).items()
     rows += [failed_row(name, why) | {"guess": guess} for guess in guesses for name, why in failed]
@@ -93,26 +87,5 @@ def failed_row(name: str, failure: dict) -> dict:
     return {"molecule": name, "converged": False} | known
 
 
-def _warm_rows(
-    record: ReferenceRecord, solved, settings: dict, accelerator: Functional | None
-) -> list[dict[str, Any]]:
-    """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time.
-
-    With an accelerator, a row of the SCF accelerated by it as well.
-    """
-    mo_coeff, mo_occ = np.array(solved["mo_coeff"]), np.array(solved["mo_occ"])
-    dm = lib.tag_array((mo_coeff * mo_occ) @ mo_coeff.T, mo_coeff=mo_coeff, mo_occ=mo_occ)
-    row, mf = _row(record, "density", dm, settings)
-    row["cheap_fock_builds"] = int(solved.attrs["fock_builds"])
-    row["wall_total_s"] += float(solved.attrs["wall_s"])
-    row["converged"] &= bool(solved.attrs["converged"])
-    return [row] if accelerator is None else [row, accelerate.row(record, accelerator, settings, like=mf)]
 
 
-def _row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> tuple[dict, Any]:
-    mf, builds = reference_to_run(record, settings)
-    mf.callback = history = History()
-    start = time.perf_counter()
-    mf.kernel(dm0=dm0)
-    wall_s = time.perf_counter() - start
-    return warm_start_row(record, mf, guess, history, builds.count, wall_s), mf

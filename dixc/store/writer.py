@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dixc import __version__, provenance
+from dixc import provenance
 from dixc.errors import UserError
 from dixc.store.files import FORMAT_VERSION, AnyPath, open_chunk, require_place, write_chunk, writing
+from dixc.version import __version__
 
 if TYPE_CHECKING:
     import h5py

@@ -23,7 +23,7 @@ from dixc.elements import SYMBOLS
 from dixc.errors import UserError
 from dixc.molecules import Molecule
 from dixc.molecules.duplicates import Geometries
-from dixc.records import record_from_group
+from dixc.reference.record import record_from_group
 from dixc.store import decoding, open_chunk, require_made_from
 from dixc.training.data import DERIVATIVE_NAMES, HESSIAN_NAMES, TrainingMolecule
 

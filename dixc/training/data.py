@@ -17,16 +17,16 @@ import torch
 from numpy.typing import NDArray
 from pyscf.scf import hf
 
+from dixc.core.grid import AOGrid, OrbitalValues
+from dixc.core.integrals import ExactIntegrals, FittedIntegrals
+from dixc.core.xc import XCExpansion, density_kernel
 from dixc.errors import UserError
 from dixc.excitations import kernel_matrix
 from dixc.excitations.matrices import NEGLIGIBLE_ELECTRONS
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
-from dixc.grid import AOGrid, OrbitalValues
-from dixc.integrals import ExactIntegrals, FittedIntegrals
-from dixc.records import ReferenceRecord
-from dixc.stages.derivatives import unpack
-from dixc.xc import XCExpansion, density_kernel
+from dixc.reference.packing import unpack
+from dixc.reference.record import ReferenceRecord
 
 GUIDE_COLUMN = 3e-3  # smaller columns of the guide cost a third of its time, and save no iteration
 STATE_NAMES = ("tddft_energies", "tddft_amplitudes", "tddft_conjugates")

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dixc.xc import Pairs, XCExpansion
+from dixc.core.xc import Pairs, XCExpansion
 
 
 class Accumulated:

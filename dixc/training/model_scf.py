@@ -14,12 +14,12 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from dixc.core.grid import OrbitalValues
+from dixc.core.response import expansion_response
+from dixc.core.xc import XCExpansion
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian, rotate
-from dixc.grid import OrbitalValues
-from dixc.response import expansion_response
 from dixc.training.data import TrainingMolecule
-from dixc.xc import XCExpansion
 
 MAX_ROTATION = 0.3  # rad; longer Newton steps are scaled down
 EXPECTED_CONTRACTION = 0.1  # of the gradient's norm in a step

@@ -21,7 +21,7 @@ Hessian is 4 (A - B), along real ones 4 (A + B), and the energy of a singlet is 
 so that the reference's amplitudes give the model's energies but for the square of their change. Probes see all pairs
 of orbitals alike; this term says which few matter. A semilocal functional enters A - B by its orbital energies alone.
 
-All parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.xc.XCExpansion.backward`):
+All parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.core.xc.XCExpansion.backward`):
     lambda . dg/dtheta             first variation of P along lambda
     u . d(H v)/dtheta              mixed second variation of P along (u, v), and the pair of first variations
 """
@@ -36,15 +36,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dixc.core.grid import AOGrid
+from dixc.core.response import expansion_response
+from dixc.core.xc import Pairs, XCExpansion, invariants_jvp, invariants_second_variation
 from dixc.excitations import HARTREE_EV
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalHessian
-from dixc.grid import AOGrid
-from dixc.response import expansion_response
 from dixc.training.data import States, TrainingMolecule
 from dixc.training.directions import Sketch, chosen
 from dixc.training.model_scf import SCFPoint
-from dixc.xc import Pairs, XCExpansion, invariants_jvp, invariants_second_variation
 
 if TYPE_CHECKING:
     from dixc.config.training import Training

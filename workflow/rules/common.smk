@@ -15,7 +15,7 @@ from dixc.config import SPLITS, validate
 from dixc.errors import UserError
 from dixc.molecules import source_files, source_versions
 from dixc.report.terminal import summary_text
-from dixc.resources import LARGEST_UNKNOWN, estimate, memory, sizes
+from dixc.workflow.resources import LARGEST_UNKNOWN, estimate, memory, sizes
 from dixc.workflow import METHODS, ranges, start, upgrade_notice
 
 # whether this process decides what runs, in the environment that the steps use too

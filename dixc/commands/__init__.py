@@ -1,0 +1,1 @@
+"""Commands for a person, one module each."""

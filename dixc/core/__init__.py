@@ -1,0 +1,1 @@
+"""The electronic core: grids, integrals, the derivatives of functionals, Hamiltonians and states."""

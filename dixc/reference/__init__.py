@@ -1,0 +1,1 @@
+"""The reference method: which there may be, its records, and their derivatives."""

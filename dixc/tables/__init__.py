@@ -1,0 +1,1 @@
+"""Tables of results: their schema, the metrics in them, and what they say."""

@@ -1,0 +1,88 @@
+"""What the parts of a run say beyond its tables: cycles of the SCFs and intensities, for the report.
+
+convergence.csv has a row a cycle of the test molecules' SCFs, and of all that did not converge; spectra.csv is
+tddft.csv with oscillator strengths in the place of errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dixc.errors import UserError
+from dixc.tables.merge import COLUMNS, OF_PARTS, as_types
+from dixc.tables.metrics import KEYS, sort_rows
+
+HISTORY = OF_PARTS["warmstart"]
+OF_CYCLE = ["e_tot_Eh", "gradient_Eh"]
+Paths = Sequence[Path]
+
+
+def collect(scf: Paths, warmstart: Paths, tddft: Paths) -> dict[str, pd.DataFrame]:
+    """The tables convergence and spectra, sorted."""
+    cycles = pd.DataFrame(convergence(scf, warmstart), columns=COLUMNS["convergence"])
+    found = {"convergence": cycles, "spectra": spectra(tddft)}
+    return {name: sort_rows(as_types(table, name)) for name, table in found.items()}
+
+
+def convergence(scf: Paths, warmstart: Paths) -> list[dict[str, Any]]:
+    """Rows of convergence.csv from SCF chunks and warm-start parts; none from files that have no cycles.
+
+    Raises:
+        UserError: cycles that are no numbers.
+    """
+    rows = [row for path in scf for row in _of_chunk(Path(path))]
+    return rows + [row for path in warmstart for row in _of_part(Path(path))]
+
+
+def _of_chunk(path: Path) -> Iterator[dict[str, Any]]:
+    from dixc.store import open_chunk
+
+    with open_chunk(path, stage="scf") as chunk:
+        for key, group in chunk.items():
+            attributes = group.attrs
+            split = str(attributes.get("split", ""))
+            converged = bool(attributes.get("converged", False))
+            if not all(name in group for name in HISTORY) or not _wanted(split, converged):
+                continue
+            tags = {name: chunk.attrs[name] for name in ("model", "loss", "seed")}
+            tags |= {"split": split, "molecule": str(attributes.get("name", key))}
+            tags |= {"n_heavy": attributes["n_heavy"], "converged": converged}
+            tags |= {"scf_of": "functional", "guess": "minao"}
+            yield from _cycles(tags, *(group[name][()] for name in HISTORY))
+
+
+def _of_part(path: Path) -> Iterator[dict[str, Any]]:
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    if not set(HISTORY) <= set(table):
+        return
+    for row in table.to_dict("records"):
+        converged = row["converged"] == "True"
+        if not _wanted(row["split"], converged):
+            continue
+        tags = {name: row[name] for name in (*KEYS, "n_heavy", "guess")}
+        try:
+            values = [np.array(row[name].split(), dtype=float) for name in HISTORY]
+        except ValueError as error:
+            raise UserError(f"{path}: cycles of {row['molecule']}: {error}") from None
+        yield from _cycles(tags | {"converged": converged, "scf_of": "reference"}, *values)
+
+
+def _wanted(split: str, converged: bool) -> bool:
+    return split == "test" or not converged
+
+
+def _cycles(tags: dict[str, Any], energies: np.ndarray, gradients: np.ndarray) -> Iterator[dict[str, Any]]:
+    for cycle, values in enumerate(zip(energies, gradients, strict=False), start=1):
+        yield tags | {"cycle": cycle} | dict(zip(OF_CYCLE, values, strict=True))
+
+
+def spectra(tddft: Paths) -> pd.DataFrame:
+    """Rows of spectra.csv from TDDFT parts; strengths are missing where a part has none."""
+    parts = [pd.read_csv(path, keep_default_na=False, dtype=str) for path in tddft]
+    filled = [part.reindex(columns=COLUMNS["spectra"], fill_value="") for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS["spectra"])

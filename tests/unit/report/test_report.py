@@ -1,0 +1,778 @@
+"""The report: numbers and words of synthetic tables, figures, self-containment, and missing parts."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dixc.config import Config
+from dixc.errors import UserError
+from dixc.report import (
+    FIGURES,
+    figures,
+    narrative,
+    plots_training,
+    recommendation,
+    sections,
+    terminal,
+)
+from dixc.report.sources import Sources
+from dixc.stages import report
+from dixc.tables import claims, compare
+from dixc.tables.merge import COLUMNS, as_types, write_tables
+from dixc.tables.metrics import BY_NAME, floats, summarise
+
+MOLECULES = {
+    "train": [("water", 1), ("methanol", 2), ("ketene", 3), ("acetone", 4)],
+    "validation": [("oxirane", 3), ("glyoxal", 4)],
+    "test": [("furan", 5), ("pyrrole", 5), ("urethane", 6), ("oxazole", 5), ("nitropropane", 6), ("benzene", 6),
+             ("toluene", 7), ("succinimide", 7)],
+}  # fmt: skip
+# how good each functional is: energy mEh, E_rho mEh, TDDFT eV, builds
+QUALITY = {
+    "pbe": (240, 1.6, 0.39, 10.0), "r2scan": (90, 0.9, 0.21, 9.6), "base": (6, 0.5, 0.19, 9.2),
+    "grad": (5, 0.4, 0.20, 9.0), "hess": (5.5, 0.45, 0.15, 9.1),
+}  # fmt: skip
+
+
+def make_config(seeds=(0,), models=("xcdiff",)) -> Config:
+    """The config that the synthetic tables belong to."""
+    return Config.model_validate({
+        "run": "synthetic",
+        "molecules": {
+            "files": ["molecules.xyz"], "train": {"count": 4, "max_heavy": 4},
+            "validation": {"count": 2, "max_heavy": 4},
+            "test": {"names": [name for name, _ in MOLECULES["test"]]},
+        },
+        "models": [{"name": name} for name in models],
+        "training": {"seeds": list(seeds), "steps": 120},
+    })  # fmt: skip
+
+
+def make_tables(seeds=(0,), models=("xcdiff",), failed=(), details=False) -> dict[str, pd.DataFrame]:
+    """Random tables of realistic size; `failed` holds (loss, seed, molecule) whose rows do not converge.
+
+    Without `details` the tables of SCF cycles and intensities have no rows: their many figures take time.
+    """
+    rng = np.random.default_rng(0)
+    runs = [(name, "none", 0) for name in ("pbe", "r2scan")]
+    runs += [(model, loss, seed) for model in models for loss in ("base", "grad", "hess") for seed in seeds]
+    scf, warm, states = [], [], []
+    for model, loss, seed in runs:
+        energy, e_rho, excitation, builds = QUALITY[model if loss == "none" else loss]
+        for split, members in MOLECULES.items():
+            for molecule, n_heavy in members:
+                ok = (loss, seed, molecule) not in failed
+                key = dict(
+                    model=model,
+                    loss=loss,
+                    seed=seed,
+                    split=split,
+                    molecule=molecule,
+                    n_heavy=n_heavy,
+                    converged=ok,
+                )
+                noise = rng.lognormal(0, 0.3, 6)
+                error = -energy * noise[0]
+                scf.append(key | dict(
+                    e_tot_error_mEh=error, e_tot_error_fit_mEh=error / 10 + 3 * rng.normal(),
+                    e_rho_mEh=e_rho * noise[1] * n_heavy / 5, dipole_error_debye=0.01 * noise[2],
+                    l2_density=1e-3 * noise[3], cycles=9 + rng.integers(3), wall_s=noise[4],
+                ))  # fmt: skip
+                if split != "test":
+                    continue
+                count = round(builds + rng.normal())
+                for guess, fewer in (("density", 0), ("accelerate", 5)):
+                    warm.append(key | _warm(guess, count - fewer, noise[5]))
+                # errors of foretold energies follow E_rho, with either sign
+                foretold = 8 * e_rho * noise[1] * (-1) ** len(molecule)
+                warm[-1] |= dict(one_build_error_uEh=foretold, two_build_error_uEh=foretold / 50)
+                for method in ("tddft", "tda"):
+                    for state in (1, 2, 3):
+                        states.append(key | _state(method, state, excitation * rng.normal(0.6, 0.6)))
+    for molecule, n_heavy in MOLECULES["test"]:
+        key = dict(
+            model="b3lyp",
+            loss="none",
+            seed=0,
+            split="test",
+            molecule=molecule,
+            n_heavy=n_heavy,
+            converged=True,
+        )
+        warm.append(key | _warm("minao", 12, 1.0))
+    cycles, bright = _details(scf, warm, states) if details else ([], [])
+    rows = {"scf": scf, "warmstart": warm, "tddft": states, "convergence": cycles, "spectra": bright}
+    return {name: as_types(pd.DataFrame(rows[name], columns=COLUMNS[name]), name) for name in rows}
+
+
+def _details(scf: list[dict], warm: list[dict], states: list[dict]) -> tuple[list[dict], list[dict]]:
+    """Rows of convergence (three cycles an SCF) and spectra of the test molecules."""
+    solved = [row | dict(scf_of="functional", guess="minao") for row in scf if row["split"] == "test"]
+    solved += [row | dict(scf_of="reference") for row in warm]
+    cycles = [row | dict(cycle=cycle, e_tot_Eh=-100.0, gradient_Eh=0.1**cycle) for row in solved
+              for cycle in (1, 2, 3)]  # fmt: skip
+    return cycles, [row | dict(oscillator_strength=0.1, reference_strength=0.2) for row in states]
+
+
+def _warm(guess: str, builds: int, wall: float) -> dict:
+    return dict(guess=guess, cycles=builds - 1, hybrid_fock_builds=builds, cheap_fock_builds=11, wall_s=wall,
+                wall_total_s=1.2 * wall, e_diff_Eh=1e-10)  # fmt: skip
+
+
+def _state(method: str, state: int, error: float) -> dict:
+    reference = 4.5 + 0.8 * state
+    return dict(method=method, state=state, excitation_eV=reference + error, reference_eV=reference, error_eV=error,
+                overlap_error_eV=0.9 * error)  # fmt: skip
+
+
+def make_logs(folder: Path, seeds=(0,), models=("xcdiff",), steps=120) -> list[Path]:
+    """Training logs with the columns of the training stage."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for model in models:
+        for rank, loss in enumerate(("base", "grad", "hess")):
+            for seed in seeds:
+                step = np.arange(1, steps + 1)
+                rng = np.random.default_rng(seed)
+                log = pd.DataFrame(
+                    {
+                        "step": step,
+                        "wall_s": step * (0.2 + 0.1 * rank),
+                        "molecule": "water",
+                        "learning_rate": 3e-3 / step,
+                        "grad_norm": rng.lognormal(0, 1, steps),
+                        "skipped": 0,
+                    }
+                )
+                units = {"energy": "mEh", "density": "per_bohr3", "gradient": "mEh"}
+                units |= {"hessian": "1", "excitation": "eV"} if rank == 2 else {}
+                for place, (term, unit) in enumerate(units.items()):
+                    if place < 2 or rank > 0:
+                        log[f"{term}_raw_{unit}"] = rng.lognormal(0, 0.4, steps) * 10 / np.sqrt(step)
+                        log[f"{term}_weighted"] = 0.1 * log[f"{term}_raw_{unit}"]
+                log["loss"] = log.filter(like="_weighted").sum(axis=1)
+                log["validation_loss"] = np.where(step % 20 == 0, log["loss"], np.nan)
+                log["validation_energy_raw_mEh"] = np.where(step % 20 == 0, log["energy_raw_mEh"], np.nan)
+                paths.append(folder / f"{model}-{loss}-{seed}.csv")
+                log.to_csv(paths[-1], index=False)
+    return paths  # fmt: skip
+
+
+def make_report(folder: Path, tables: dict[str, pd.DataFrame], config: Config, logs: list[Path]) -> str:
+    """Write tables and report; the page's text."""
+    write_tables(tables | {"summary": summarise(tables)}, folder / "tables")
+    report.run(config, folder / "tables", logs, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """What a page refers to, its text, and its images."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.references, self.images, self.tags, self.words = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [
+            value for key, value in attrs if key in ("src", "href", "srcset", "action", "data")
+        ]
+        if tag == "img":
+            self.images.append(dict(attrs))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+def section(text: str, name: str) -> str:
+    """HTML of a section of the page; empty without it."""
+    found = re.search(rf'<section id="{name}">(.*?)</section>', text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def headline(text: str, name: str = "test") -> dict[tuple[str, str], str]:
+    """Cells of the first table of a section, by the words at the head of their row and of their column."""
+    rows = [
+        [Page(cell).text.strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)]
+        for row in re.findall(r"<tr>(.*?)</tr>", section(text, name), re.DOTALL)
+    ]
+    head, *body = rows
+    return {(row[0], column): cell for row in body for column, cell in zip(head, row, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder, tables and text of a report with everything in it."""
+    folder = tmp_path_factory.mktemp("whole")
+    tables = make_tables(seeds=(0, 1), failed={("hess", 0, "furan")}, details=True)
+    return (
+        folder,
+        tables,
+        make_report(folder, tables, make_config((0, 1)), make_logs(folder / "training", (0, 1))),
+    )
+
+
+def test_numbers_of_the_summary_are_in_the_page(whole):
+    folder, _, text = whole
+    summary = pd.read_csv(folder / "tables" / "summary.csv")
+    page = Page(text).text
+    cells = headline(text)
+    shown = summary[(summary["split"] == "test") & summary["metric"].isin(sections.HEADLINE)]
+    assert len(shown) > 50
+    for row in shown.itertuples():
+        metric = BY_NAME[row.metric]
+        cell = cells[compare.label((row.model, row.loss)), f"{metric.label}{metric.unit}"]
+        assert re.split("[† ]", cell)[0] == compare.number(row.value), (row, cell)
+    assert "2 test" not in page.split("In short")[0]
+    assert "8 for testing (5 to 7 heavy atoms)" in page
+    assert "B3LYP/def2-svp" in page
+
+
+def test_errors_after_builds_are_a_section_of_the_page(whole):
+    folder, _, text = whole
+    summary = pd.read_csv(folder / "tables" / "summary.csv")
+    cells = headline(text, "builds")
+    shown = summary[(summary["split"] == "test") & summary["metric"].isin(sections.BUILDS)]
+    assert len(shown) == 3 * 5
+    for row in shown.itertuples():
+        metric = BY_NAME[row.metric]
+        cell = cells[compare.label((row.model, row.loss)), f"{metric.label}{metric.unit}"]
+        assert re.split("[† ]", cell)[0] == compare.number(row.value), (row, cell)
+        assert ("†1" in cell) == (row.loss == "hess")
+    assert 'href="#builds"' in text
+
+
+def test_tables_without_errors_after_builds_have_no_such_section(tmp_path):
+    tables = make_tables()
+    tables["warmstart"] = tables["warmstart"].assign(one_build_error_uEh=np.nan, two_build_error_uEh=np.nan)
+    text = make_report(tmp_path, tables, make_config(), [])
+    assert 'id="builds"' not in text
+    assert "#builds" not in text
+    assert "single Fock build" not in Page(text).text
+    assert "failed" not in str(sections.failures(tables, {}))
+
+
+@pytest.mark.parametrize(
+    ("factor", "losses", "words"),
+    [
+        (0.5, "base grad hess", "pays here; hess lowers test One-build error by 50 % against grad ("),
+        (2.0, "base grad hess", "does not pay here; hess raises test One-build error by 100 % against grad ("),
+        (1.02, "base grad hess", "cannot be told here; hess makes no clear change; it raises test One-build error"),
+        (0.5, "base hess", "pays here; hess lowers test One-build error by 50 % against base ("),
+        (0.5, "base grad", None),
+        (0.5, "hess", None),
+    ],
+)  # fmt: skip
+def test_whether_hessian_supervision_pays(factor, losses, words):
+    known = losses.split()
+    tables = {name: table[table["loss"].isin(["none", *known])].reset_index(drop=True)
+              for name, table in make_tables().items()}  # fmt: skip
+    warm = tables["warmstart"]
+    errors = warm["loss"].map({"none": 9.0, "base": -4.0, "grad": 4.0, "hess": -4.0 * factor})
+    tables["warmstart"] = warm.assign(one_build_error_uEh=errors * floats(warm["n_heavy"]))
+    config = with_settings(training={"seeds": [0], "steps": 120, "losses": known})
+    found = sections.builds(config, summarise(tables), tables)["sentences"]
+    assert len(found) == (words is not None)
+    if words:
+        assert found[0].startswith("xcdiff: ")
+        assert words in found[0]
+
+
+def test_trained_functionals_are_named_with_lines_that_load_them(whole):
+    models = section(whole[2], "models")
+    for loss in ("base", "grad", "hess"):
+        for seed in (0, 1):
+            assert f"<code>results/synthetic/models/xcdiff-{loss}-{seed}.pt</code>" in models
+    code = Page(re.search(r"<pre>(.*?)</pre>", models, re.DOTALL)[0])
+    lines = "".join(code.words)
+    compile(lines, "report", "exec")
+    assert "dixc.pyscf.RKS(mol, xc=xc)" in lines
+    assert 'accelerate(dft.RKS(mol, xc="b3lyp")' in lines
+
+
+def with_settings(**changes) -> Config:
+    """The config of the synthetic tables with other sections."""
+    return Config.model_validate(make_config().model_dump(mode="json", exclude_none=True) | changes)
+
+
+def test_an_own_class_is_loaded_by_its_import_path():
+    config = with_settings(models=[{"name": "my.module:Mine", "label": "mine"}])
+    code = sections.trained(config, make_tables(models=("mine",)))["code"]
+    assert 'dixc.load("results/synthetic/models/mine-base-0.pt", ["my.module:Mine"])' in code
+
+
+@pytest.mark.parametrize(
+    ("functional", "basis", "comparable"),
+    [
+        ("b3lyp", "def2-svp", True),
+        ("B3LYP ", "def2SVP", True),
+        ("b3lyp", "def2-tzvp", False),
+        ("pbe0", "def2-svp", False),
+        ("hf", "def2-svp", False),
+    ],
+)
+def test_the_paper_is_left_out_where_its_reference_is_another(tmp_path, functional, basis, comparable):
+    config = with_settings(reference={"functional": functional, "basis": basis})
+    text = make_report(tmp_path, make_tables(), config, [])
+    assert bool(section(text, "paper")) == comparable
+    assert ("−66 %" in Page(text).text) == comparable
+    assert ('href="#paper"' in text) == comparable
+    # a file of the workflow, also where there is nothing to compare
+    assert (tmp_path / "figures/claims.svg").is_file()
+    assert text.count("data:image/svg+xml") == len(FIGURES) - (0 if comparable else 1)
+
+
+@pytest.mark.parametrize(
+    ("functional", "words"),
+    [
+        ("b3lyp", "imitate an expensive hybrid"),
+        ("hf", "imitate Hartree-Fock"),
+        ("tpss", "imitate another one, TPSS"),
+    ],
+)
+def test_the_reference_is_called_what_it_is(tmp_path, functional, words):
+    page = Page(
+        make_report(tmp_path, make_tables(), with_settings(reference={"functional": functional}), [])
+    ).text
+    assert words in page
+    assert ("Hybrid functionals such as" in page) == (functional == "b3lyp")
+
+
+# --- which loss
+
+
+def validated(values: dict[str, tuple[float, float]], seeds=(0,), count: int = 4) -> dict[str, pd.DataFrame]:
+    """Tables with `count` validation molecules, on which each loss has a total-energy error and an E_rho."""
+    tables = make_tables(seeds=seeds)
+    scf = tables["scf"]
+    one = scf[(scf["split"] == "validation") & (scf["molecule"] == "oxirane")]
+    more = pd.concat([one.iloc[:0], *(one.assign(molecule=f"molecule{number}") for number in range(count))])
+    for loss, (energy, e_rho) in values.items():
+        more.loc[more["loss"] == loss, ["e_tot_error_mEh", "e_rho_mEh"]] = energy, e_rho
+    tables["scf"] = pd.concat([scf[scf["split"] != "validation"], more], ignore_index=True)
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("values", "loss", "words"),
+    [
+        (
+            {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)},
+            "hess",
+            "hess is recommended: on the 4 validation molecules it is clearly better than base on E_rho and than grad "
+            "on E_rho, and nowhere clearly worse; one seed, so with reserve.",
+        ),
+        (
+            {"base": (3, 0.5), "grad": (5, 0.8), "hess": (5, 0.6)},
+            "base",
+            "base is recommended: on the 4 validation molecules it is clearly better than grad on Total energy MAE and "
+            "E_rho and than hess on Total energy MAE and E_rho",
+        ),
+        (
+            {"base": (3, 1.0), "grad": (5, 0.8), "hess": (6, 0.5)},
+            None,
+            "no loss can be recommended for everything: on the 4 validation molecules base is best for Total energy "
+            "MAE; hess is best for E_rho",
+        ),
+        (
+            {"base": (5, 0.50), "grad": (5, 0.51), "hess": (5, 0.49)},
+            None,
+            "no loss can be recommended: on the 4 validation molecules none is clearly ahead of all others",
+        ),
+    ],
+)
+def test_a_loss_is_recommended_by_validation_molecules(values, loss, words):
+    tables = validated(values)
+    # whatever the test says
+    for other in ("base", "grad", "hess"):
+        set_values(tables, other, [1000.0 if other == loss else 0.1] * 8)
+    (sentence,) = recommendation.recommendations(make_config(), tables)
+    assert sentence.startswith(f"xcdiff: {words}")
+    assert recommendation.recommended(make_config(), tables, "xcdiff") == loss
+    if loss:
+        assert f"models/xcdiff-{loss}-0.pt" in sections.trained(make_config(), tables)["code"]
+
+
+def test_seeds_that_disagree_recommend_nothing():
+    tables = validated({"base": (5, 1.0), "grad": (5, 1.0), "hess": (5, 1.0)}, seeds=(0, 1))
+    scf = tables["scf"]
+    scf.loc[(scf["loss"] == "hess") & (scf["seed"] == 0) & (scf["split"] == "validation"), "e_rho_mEh"] = 0.4
+    assert recommendation.recommended(make_config((0, 1)), tables, "xcdiff") is None
+
+
+def test_without_enough_molecules_or_losses_nothing_is_recommended():
+    clear = {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)}
+    (sentence,) = recommendation.recommendations(make_config(), validated(clear, count=2))
+    assert "no loss can be recommended: 2 validation molecules" in sentence
+    (sentence,) = recommendation.recommendations(make_config(), validated(clear, count=0))
+    assert "no loss can be recommended: no validation molecules" in sentence
+    (sentence,) = recommendation.recommendations(
+        with_settings(training={"losses": ["base"]}), validated(clear)
+    )
+    assert sentence == "xcdiff: no loss can be recommended: the run has base alone."
+
+
+# --- elements that training does not have
+
+
+def test_an_element_that_training_does_not_have_is_said(tmp_path):
+    tables = make_tables(failed={("hess", 0, "pyrrole")})
+    scf = tables["scf"]
+    scf.loc[scf["molecule"] == "furan", "e_tot_error_fit_mEh"] = np.nan
+    summary = summarise(tables)
+    test = summary[summary["split"] == "test"].set_index(["loss", "model", "metric"])
+    fit, counted = (
+        test.loc["hess", "xcdiff", name] for name in ("e_tot_mae_fit_mEh", "unseen_element_molecules")
+    )
+    # furan is no failure, pyrrole is one
+    assert (fit["n"], fit["n_failed"]) == (6, 1)
+    assert (counted["value"], counted["n"], counted["n_failed"]) == (1, 8, 0)
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "1 of 8 test molecules has an element that no training molecule has: furan. Trained" in page
+    assert "1 of the test molecules: an element" in terminal.summary_text(tmp_path / "tables/summary.csv")
+
+
+def test_elements_are_told_from_formulas(tmp_path):
+    known = {"water": ("train", "H2O"), "furan": ("test", "C4H4O"), "toluene": ("test", "C7H7Cl+")}
+    rows = {name: {"split": split, "formula": formula} for name, (split, formula) in known.items()}
+    words = sections.unseen(make_tables(), Sources(rows))
+    assert words.startswith(
+        "2 of 8 test molecules have an element that no training molecule has: furan (C), "
+    )
+    assert "toluene (C, Cl)" in words
+    assert not sections.unseen(make_tables())
+
+
+def test_nothing_is_loaded_from_elsewhere(whole):
+    page = Page(whole[2])
+    allowed = ("#", "data:image/svg+xml;base64,", "https://arxiv.org/", "https://doi.org/", "logs/")
+    assert all(reference.startswith(allowed) for reference in page.references)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    style = re.search(r"<style>(.*?)</style>", whole[2], re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_figures_are_in_the_page_and_beside_it(whole):
+    folder, _, text = whole
+    images = Page(text).images
+    assert len(images) == len(FIGURES) + len(MOLECULES["test"])
+    assert len(text) < 3e6
+    assert all(image["alt"] for image in images)
+    written = sorted(path.name for path in (folder / "figures").iterdir())
+    assert written == sorted(f"{name}.svg" for name in FIGURES)
+    for name in written:
+        root = ElementTree.parse(folder / "figures" / name).getroot()
+        assert root.tag.endswith("svg")
+    # nothing half-written or hidden is left
+    assert {path.name for path in folder.iterdir()} == {"tables", "training", "figures", "report.html"}
+
+
+def test_the_same_input_gives_the_same_report(whole, tmp_path):
+    _, tables, text = whole
+    again = make_report(tmp_path, tables, make_config((0, 1)), make_logs(tmp_path / "training", (0, 1)))
+    # all but versions, which tell of the checkout and may change while tests run
+    assert again.split('id="provenance"')[0] == text.split('id="provenance"')[0]
+
+
+def test_failures_are_counted_and_named(whole):
+    _, tables, text = whole
+    rows = sections.failures(tables, {})
+    assert {row["where"] for row in rows} == {"scf", "warmstart", "tddft"}
+    assert all(
+        (row["who"], row["count"], row["names"]) == ("xcdiff hess", "1 of 16", "furan (seed 0)")
+        for row in rows
+    )
+    page = Page(text).text
+    assert "furan (seed 0)" in page
+    assert "15 / 16" in page
+    assert "†1" in page
+
+
+@pytest.mark.parametrize("column", ["skipped", "undone"])
+def test_bad_training_steps_are_told(tmp_path, column):
+    logs = make_logs(tmp_path)
+    log = pd.read_csv(logs[0])
+    log[column] = 0
+    log.loc[:2, column] = 1
+    assert column == "skipped" or "undone" in plots_training.quantities({"a": log})["overall"]
+    rows = sections.failures(make_tables(), {"xcdiff-base-0": log})
+    assert [(row["who"], row["count"]) for row in rows] == [("xcdiff-base-0", "3 of 120")]
+
+
+def test_one_seed_is_said(tmp_path):
+    page = Page(make_report(tmp_path, make_tables(), make_config(), make_logs(tmp_path / "training"))).text
+    assert "one seed and 8 test molecules" in page
+    assert "spread between seeds unknown" in page
+    assert "All trainings took the same number of steps, 120." in page
+
+
+def set_values(tables, loss, values, column="e_rho_mEh", seed=None):
+    """Replace test values of a loss, molecule by molecule."""
+    scf = tables["scf"]
+    chosen = (scf["loss"] == loss) & (scf["split"] == "test")
+    chosen &= scf["seed"] == seed if seed is not None else True
+    scf.loc[chosen, column] = values
+
+
+@pytest.mark.parametrize(
+    ("new", "percent", "verdict", "n_better"),
+    [
+        ([0.8] * 8, -20.0, "better", 8),
+        ([1.3] * 8, 30.0, "worse", 0),
+        ([0.95] * 8, -5.0, "no clear change", 8),
+        # the mean falls by 30 %, but by two molecules only
+        ([1.0] * 6 + [-0.2, -0.2], -30.0, "no clear change", 2),
+    ],
+)
+def test_verdicts_of_one_seed(new, percent, verdict, n_better):
+    tables = make_tables()
+    set_values(tables, "base", [1.0] * 8)
+    set_values(tables, "grad", new)
+    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    assert change.percent == pytest.approx(percent)
+    assert (change.verdict, change.n_better, change.n) == (verdict, n_better, 8)
+    assert np.isnan(change.spread)
+    words = narrative.change_sentence(change, "grad", "base")
+    assert f"better on {n_better} of 8 molecules" in words
+    assert "1 seed, spread between seeds unknown" in words
+    assert ("lowers" in words) == (percent < 0)
+
+
+def test_a_change_below_the_spread_of_seeds_is_not_clear():
+    tables = make_tables(seeds=(0, 1))
+    for seed, value in ((0, 1.0), (1, 0.5)):
+        set_values(tables, "base", [1.0] * 8, seed=seed)
+        set_values(tables, "grad", [value] * 8, seed=seed)
+    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    # 0 and -50 %: mean -25 %, standard deviation 35 %
+    assert change.percent == pytest.approx(-25)
+    assert change.spread == pytest.approx(50 / np.sqrt(2))
+    assert change.verdict == "no clear change"
+
+
+def test_only_common_molecules_are_compared():
+    tables = make_tables(failed={("grad", 0, "furan")})
+    set_values(tables, "base", [100.0] + [1.0] * 7)
+    set_values(tables, "grad", [0.0] + [0.5] * 7)
+    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    assert (change.value, change.against, change.n, change.n_left_out) == (0.5, 1.0, 7, 1)
+    against_pbe = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("pbe", "none"))
+    assert against_pbe.n == 7
+
+
+def test_it_is_said_where_base_wins():
+    tables = make_tables()
+    for loss, value in (("base", 0.4), ("grad", 0.5), ("hess", 0.6)):
+        set_values(tables, loss, [value] * 8)
+    config = make_config()
+    assert narrative.best(tables, "e_rho_mEh", [("xcdiff", loss) for loss in ("base", "grad", "hess")]) == [
+        ("xcdiff", "base")
+    ]
+    assert re.search(r"base on [^;]*E_rho", narrative.winner_sentences(config, tables)[0])
+    sentences = [narrative.step_sentence(step) for step in narrative.steps(config, tables)]
+    assert re.search(r"worse on [^;]*E_rho \+25 %", sentences[0])
+    assert re.search(r"worse on [^;]*E_rho \+50 %", sentences[2])
+
+
+def test_nobody_wins_by_failing():
+    tables = make_tables(failed={("hess", 0, "furan")})
+    set_values(tables, "base", [9.0] + [1.0] * 7)
+    set_values(tables, "hess", [9.0] + [1.1] * 7)
+    assert narrative.best(tables, "e_rho_mEh", [("xcdiff", "base"), ("xcdiff", "hess")]) == [
+        ("xcdiff", "base")
+    ]
+
+
+def test_paper_and_ours_by_hand():
+    tables = make_tables()
+    set_values(tables, "base", [1.0] * 8)
+    set_values(tables, "hess", [0.6] * 8)
+    found = {(one.claim.metric, one.loss): one for one in claims.ours(make_config(), tables)}
+    assert found["e_rho_mEh", "hess"].percent == pytest.approx(-40)
+    assert "1.00 → 0.600 mEh" in found["e_rho_mEh", "hess"].words
+    warm = tables["warmstart"]
+    mine = warm[(warm["loss"] == "hess") & (warm["guess"] == "density")]
+    saved = (100 * (11 - mine["cycles"]) / 11).mean()
+    assert found["warmstart_cycles_saved_percent", "hess"].percent == pytest.approx(-saved)
+    assert ("tddft_mae_eV", "grad") not in found  # the paper's figure is for Hessian supervision
+
+
+def test_several_models_are_averaged():
+    models = ("xcdiff", "nnmgga")
+    found = claims.ours(make_config(models=models), make_tables(models=models))
+    *each, mean = [one for one in found if one.claim.metric == "e_rho_mEh" and one.loss == "grad"]
+    assert len(each) == 2
+    base, grad = np.mean([one.means for one in each], axis=0)
+    assert mean.percent == pytest.approx(100 * (grad / base - 1)), (
+        "the change of the mean, as in docs/results.md"
+    )
+    saved = [
+        one.percent for one in found if one.claim.metric.endswith("saved_percent") and one.loss == "grad"
+    ]
+    assert saved[2] == pytest.approx(np.mean(saved[:2]))
+    assert next(one.who for one in found if one.is_mean) == "grad, mean of 2 models"
+
+
+def test_tiles_are_of_the_mean_or_of_the_model_that_is_claimed_for():
+    models = ("nnmgga", "xcdiff")
+    config, tables = make_config(models=models), make_tables(models=models)
+    wrong = (tables["tddft"]["model"] == "nnmgga") & (tables["tddft"]["loss"] == "hess")
+    tables["tddft"].loc[wrong, "error_eV"] *= 9
+    shown = {tile["title"]: tile["ours"] for tile in sections.tiles(config, tables)}
+    found = {(one.claim.metric, one.model, one.loss): one for one in claims.ours(config, tables)}
+    mine = found["tddft_mae_eV", "xcdiff", "hess"]
+    assert [one["percent"] for one in shown["TDDFT MAE, xcdiff"]] == [compare.signed_percent(mine.percent)]
+    mean = found["e_rho_mEh", "mean of 2 models", "grad"]
+    assert shown["E_rho"][0]["percent"] == compare.signed_percent(mean.percent)
+    assert mine.percent != pytest.approx(found["tddft_mae_eV", "mean of 2 models", "hess"].percent)
+
+
+def drop(tables, **conditions):
+    """Tables without the rows that meet a condition, by name of the table."""
+    return {name: table[~conditions[name](table)].reset_index(drop=True) if name in conditions else table
+            for name, table in tables.items()}  # fmt: skip
+
+
+def everything(table):
+    return pd.Series(True, index=table.index)
+
+
+@pytest.mark.parametrize("name", ["scf", "warmstart", "tddft"])
+def test_a_table_without_rows_is_told(tmp_path, name):
+    text = make_report(tmp_path, drop(make_tables(), **{name: everything}), make_config(), [])
+    page = Page(text).text
+    assert f"{name}: the table has no rows." in page
+    assert "xcdiff-base-0: no training log." in page
+
+
+def test_a_model_without_rows_is_told(tmp_path):
+    tables = drop(
+        make_tables(),
+        **{name: lambda table: table["loss"] == "hess" for name in ("scf", "warmstart", "tddft")},
+    )
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "scf: no test rows of xcdiff hess." in page
+    assert "tddft: no test rows of xcdiff hess." in page
+
+
+def test_molecules_without_rows_are_told(tmp_path):
+    tables = drop(make_tables(), scf=lambda table: table["molecule"] == "toluene")
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "scf: 1 of 8 test molecules of the config have no row" in page
+
+
+def test_all_failed(tmp_path):
+    tables = make_tables()
+    for table in tables.values():
+        table["converged"] = False
+    page = Page(make_report(tmp_path, tables, make_config(), [])).text
+    assert "none of the test rows of pbe converged" in page
+    assert "8 of 8" in page
+    assert "Nothing can be compared" in page
+
+
+def test_nothing_at_all(tmp_path):
+    empty = {name: table.iloc[:0] for name, table in make_tables().items()}
+    page = Page(make_report(tmp_path, empty, make_config(), [])).text
+    assert "The tables have no test rows." in page
+    assert "No training logs." in page
+
+
+def test_values_that_are_not_numbers(tmp_path):
+    tables = make_tables()
+    for name, column in (("scf", "e_rho_mEh"), ("warmstart", "hybrid_fock_builds"), ("tddft", "error_eV")):
+        tables[name].loc[::2, column] = pd.NA if tables[name][column].dtype == "Int64" else np.nan
+    log = make_logs(tmp_path / "training")[0]
+    rows = pd.read_csv(log)
+    rows.loc[3, ["loss", "energy_raw_mEh"]] = np.inf
+    rows.to_csv(log, index=False)
+    assert "<html" in make_report(tmp_path, tables, make_config(), [log])
+
+
+def test_names_are_escaped(tmp_path):
+    tables = make_tables()
+    for table in tables.values():
+        table["molecule"] = table["molecule"].replace({"furan": "<b>$x_{1$ & co"})
+    text = make_report(tmp_path, tables, make_config(), [])
+    assert "<b>$x" not in text
+    assert "&lt;b&gt;$x_{1$ &amp; co" in text
+
+
+def test_settings_and_versions_are_in_the_page(whole):
+    page = Page(whole[2]).text
+    assert "max_heavy: 4" in page
+    assert "dixc" in page
+    for package in ("pyscf", "torch"):
+        assert package in page
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "scf.csv"])
+def test_a_missing_table_is_an_error_that_leaves_nothing(tmp_path, name):
+    tables = make_tables()
+    write_tables(tables | {"summary": summarise(tables)}, tmp_path / "tables")
+    (tmp_path / "tables" / name).unlink()
+    with pytest.raises(UserError, match=rf"{name}: no such file"):
+        report.run(make_config(), tmp_path / "tables", [], tmp_path / "out" / "report.html")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "cannot be read"), ("step,loss\n1,2\n", "no column wall_s")]
+)
+def test_a_bad_training_log_is_an_error(tmp_path, text, message):
+    path = tmp_path / "xcdiff-base-0.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        plots_training.read_logs([path])
+
+
+def test_a_training_log_without_rows(tmp_path):
+    path = tmp_path / "xcdiff-base-0.csv"
+    path.write_text("step,wall_s,loss\n")
+    assert "<html" in make_report(tmp_path, make_tables(), make_config(), [path])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (1.0, "1.00"), (0.0123456, "0.0123"), (123456.0, "123456"), (float("nan"), "–"), (1e-7, "1.00e-07"),
+     (-3.14159, "-3.14")],
+)  # fmt: skip
+def test_numbers_in_words(value, words):
+    assert compare.number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(-12.3, "−12 %"), (3.21, "+3.2 %"), (-0.01, "0 %"), (9.97, "+10 %"), (float("nan"), "–")],
+)
+def test_percent_in_words(value, words):
+    assert compare.signed_percent(value) == words
+
+
+def test_names_of_logs():
+    assert plots_training.parts("skala-mgga-hess-12") == ("skala-mgga", "hess", "12")
+
+
+def test_functionals_follow_the_config_and_then_the_tables():
+    tables = make_tables(models=("xcdiff", "other"))
+    assert compare.functionals(make_config(), tables) == [
+        ("pbe", "none"), ("r2scan", "none"), ("xcdiff", "base"), ("xcdiff", "grad"), ("xcdiff", "hess"),
+        ("other", "base"), ("other", "grad"), ("other", "hess"),
+    ]  # fmt: skip
+
+
+def test_every_figure_has_words():
+    assert tuple(figures.WORDS) == FIGURES
