@@ -1,6 +1,6 @@
 """CPU time and storage of each stage by number of basis functions: writes the table that `dixc plan` reads.
 
-    python benchmarks/costs.py --out dixc/costs.csv
+    python benchmarks/costs.py --out dixc/workflow/costs.csv
 
 The stages run in this process on one molecule of each size (QM9, B3LYP/def2-SVP, grid level 1, one thread), with
 the trained functional that dixc brings. Rows of n_basis 0 are what a job costs before its first molecule. Seconds

@@ -330,7 +330,7 @@ def test_the_paper_is_left_out_where_its_reference_is_another(tmp_path, function
     assert ("−66 %" in Page(text).text) == comparable
     assert ('href="#paper"' in text) == comparable
     # a file of the workflow, also where there is nothing to compare
-    assert (tmp_path / "figures/claims.svg").is_file()
+    assert (tmp_path / "figures/paper.svg").is_file()
     assert text.count("data:image/svg+xml") == len(FIGURES) - (0 if comparable else 1)
 
 
