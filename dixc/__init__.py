@@ -32,7 +32,7 @@ def create(name: str, **hyperparameters: Any) -> Functional:
         **hyperparameters: keywords of that functional.
 
     Raises:
-        UserError: unknown name or hyperparameter.
+        InputError: unknown name or hyperparameter.
     """
     from dixc.functionals import registry
 
@@ -47,7 +47,7 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
         classes: import paths of your own, unregistered classes that the file may name.
 
     Raises:
-        UserError: the file is missing, damaged or no model of dixc, or of a class that is not allowed.
+        InputError: the file is missing, damaged or no model of dixc, or of a class that is not allowed.
     """
     from dixc.functionals import files
 

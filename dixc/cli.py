@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.launch import CommandGroup, run_stage
 from dixc.models import DEFAULT
 from dixc.version import __version__
@@ -125,7 +125,7 @@ def train(
     """Train a model with one loss; resumes if interrupted."""
     settings = _load(config)
     if loss not in ("base", "grad", "hess"):
-        raise UserError(f"--loss {loss}: no such loss; there are base, grad, hess")
+        raise InputError(f"--loss {loss}: no such loss; there are base, grad, hess")
     inputs = (start, train_reference, train_derivatives, validation_reference)
     run_stage("dixc.stages.train", threads, settings, model, loss, seed, *inputs, out, log, checkpoints)
 
@@ -155,7 +155,7 @@ def warmstart(
 ) -> None:
     """Run the reference SCF from a functional's solution."""
     if scf is None and functional != "reference":
-        raise UserError(f"warmstart of {functional} needs --scf, the file written by `dixc evaluate`")
+        raise InputError(f"warmstart of {functional} needs --scf, the file written by `dixc evaluate`")
     run_stage("dixc.stages.warmstart", threads, functional, _load(config), reference, scf, out)
 
 
@@ -272,20 +272,20 @@ def scf(
     options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json, "out": out}
     for name, value in (("--xc", xc), ("--hybrid", hybrid)):
         if value is not None and not value.strip():
-            raise UserError(f"{name}: no functional is named")
+            raise InputError(f"{name}: no functional is named")
     if hybrid is None:
         if accelerate:
-            raise UserError("--accelerate needs --hybrid, the functional to be converged")
+            raise InputError("--accelerate needs --hybrid, the functional to be converged")
         if max_builds is not None:
-            raise UserError("--max-builds needs --accelerate and --hybrid")
+            raise InputError("--max-builds needs --accelerate and --hybrid")
         run_stage("dixc.commands.scf", threads, molecule, xc or DEFAULT, n_states=tddft, **options)
         return
     if tddft:
-        raise UserError("--tddft goes with --xc, not with --hybrid")
+        raise InputError("--tddft goes with --xc, not with --hybrid")
     if xc is not None and not accelerate:
-        raise UserError("--hybrid with --xc: add --accelerate, or leave one of them out")
+        raise InputError("--hybrid with --xc: add --accelerate, or leave one of them out")
     if max_builds is not None and not accelerate:
-        raise UserError("--max-builds needs --accelerate")
+        raise InputError("--max-builds needs --accelerate")
     options |= {"accelerate": accelerate, "max_builds": max_builds}
     run_stage("dixc.commands.accelerate", threads, molecule, hybrid, xc, **options)
 

@@ -1,11 +1,26 @@
-"""What a user may see: one exception and one warning, each printed by the CLI as a single line."""
+"""What a user may see: one family of exceptions and one warning, each printed by the CLI as a single line."""
 
 import sys
 import warnings
 
 
 class UserError(Exception):
-    """Bad input, with a message that says in one line what is wrong and where: the CLI exits with code 2."""
+    """Something that a user can mend, with a message that says in one line what and where: the CLI exits with code 2.
+
+    All exceptions that dixc raises on purpose are of this class, so a caller can catch it, or one of the kinds below.
+    """
+
+
+class InputError(UserError):
+    """Bad input: a file, a setting, an argument, or what the environment lacks."""
+
+
+class NotConverged(UserError):
+    """An iteration that ended without an answer, such as an SCF or a training."""
+
+
+class Unstable(UserError):
+    """A ground state that is no minimum, where excitation energies would not be real."""
 
 
 class DixcWarning(UserWarning):

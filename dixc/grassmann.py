@@ -19,7 +19,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 
 # response(left): dF[left C_o^T + C_o left^T] C_o, for left (K, nao, nocc) -> (K, nao, nocc)
 Response = Callable[[NDArray], NDArray]
@@ -29,11 +29,11 @@ def split_orbitals(mo_coeff: NDArray, mo_occ: NDArray) -> tuple[NDArray, NDArray
     """Occupied (nao, nocc) and virtual (nao, nvir) columns as `mo_occ` marks them.
 
     Raises:
-        UserError: occupations other than 0 and 2, or unrestricted orbitals.
+        InputError: occupations other than 0 and 2, or unrestricted orbitals.
     """
     mo_occ = np.asarray(mo_occ)
     if mo_occ.ndim != 1 or not np.isin(mo_occ, (0, 2)).all():
-        raise UserError("orbital rotations need closed-shell restricted orbitals (occupations 0 and 2)")
+        raise InputError("orbital rotations need closed-shell restricted orbitals (occupations 0 and 2)")
     return mo_coeff[:, mo_occ == 2], mo_coeff[:, mo_occ == 0]
 
 
@@ -114,16 +114,16 @@ class OrbitalRotations:
         mf: mean field with `mo_coeff` and `mo_occ`.
 
     Raises:
-        UserError: no orbitals yet, or not a closed-shell restricted mean field.
+        InputError: no orbitals yet, or not a closed-shell restricted mean field.
     """
 
     def __init__(self, mf):
         if mf.mo_coeff is None or mf.mo_occ is None:
-            raise UserError(
+            raise InputError(
                 "orbital rotations need a mean field with mo_coeff and mo_occ: run kernel() first"
             )
         if np.ndim(mf.mo_coeff) != 2:
-            raise UserError("orbital rotations need a restricted mean field (RKS or RHF)")
+            raise InputError("orbital rotations need a restricted mean field (RKS or RHF)")
         self.mf = mf
         self._mo_coeff, self._mo_occ = np.array(mf.mo_coeff), np.array(mf.mo_occ)
         self.orbo, self.orbv = split_orbitals(self._mo_coeff, self._mo_occ)

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import BinaryIO
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 
 AnyPath = str | os.PathLike[str]
 MAX_LINE = 1 << 20  # bytes; a longer one is no text
@@ -30,27 +30,27 @@ def require_regular(path: AnyPath) -> None:
     """Refuses what is there and no file, before anything is opened; what is not there is the caller's to say.
 
     Raises:
-        UserError: a folder, a pipe, a socket or a device.
+        InputError: a folder, a pipe, a socket or a device.
     """
     if "\0" in os.fspath(path):
-        raise UserError(f"{path}: not a name of a file")
+        raise InputError(f"{path}: not a name of a file")
     kind = irregular(path)
     if kind is not None:
-        raise UserError(f"{path}: cannot read: it is {kind}, not a file")
+        raise InputError(f"{path}: cannot read: it is {kind}, not a file")
     if os.path.isdir(path):
-        raise UserError(f"{path}: cannot read: Is a directory")
+        raise InputError(f"{path}: cannot read: Is a directory")
 
 
 def opened(path: AnyPath) -> BinaryIO:
     """A file opened for reading bytes.
 
     Raises:
-        UserError: no such file, one that cannot be read, or none at all (see `require_regular`).
+        InputError: no such file, one that cannot be read, or none at all (see `require_regular`).
     """
     require_regular(path)
     try:
         return open(path, "rb")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from dixc.display import harmless_streams, one_line
-from dixc.errors import DixcWarning, UserError
+from dixc.errors import DixcWarning, InputError, UserError
 
 # the parser's own complaints: unknown options, missing arguments, values of the wrong type
 UsageError = typer.BadParameter.__base__
@@ -142,7 +142,7 @@ def default_threads() -> int:
     """Number of threads without `--threads`.
 
     Raises:
-        UserError: an environment variable is not a number.
+        InputError: an environment variable is not a number.
     """
     for variable in ("DIXC_THREADS", "OMP_NUM_THREADS"):
         # OpenMP allows a list, one number for each level of nesting
@@ -150,6 +150,6 @@ def default_threads() -> int:
         if not text:
             continue
         if not text.isdecimal() or int(text) < 1:
-            raise UserError(f"environment variable {variable}={text}: must be a whole number above zero")
+            raise InputError(f"environment variable {variable}={text}: must be a whole number above zero")
         return int(text)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.version import __version__
 
@@ -62,7 +62,7 @@ def origin(
         **inputs: files by their role (None: not there); name and SHA-256 are kept.
 
     Raises:
-        UserError: an input cannot be read.
+        InputError: an input cannot be read.
     """
     found: dict[str, Any] = {}
     if config is not None:
@@ -123,16 +123,16 @@ def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's content, 64 hex digits.
 
     Raises:
-        UserError: the file cannot be read.
+        InputError: the file cannot be read.
     """
     require_regular(path)
     try:
         status = os.stat(path)
         return _file_hash(os.path.abspath(path), status.st_mtime_ns, status.st_size, status.st_ino)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
 
 
 @cache

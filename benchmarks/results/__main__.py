@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from benchmarks.results import collect, page
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.launch import errors_as_lines
 
 
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are errors like others."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
+        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def _parser() -> argparse.ArgumentParser:

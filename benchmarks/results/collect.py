@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from dixc.config import Config, load
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.provenance import hash_of
 from dixc.report.plots_training import parts, read_logs
 from dixc.store.csvtext import inert
@@ -47,7 +47,7 @@ def run(source: Path, out: Path, add: bool = False) -> None:
         add: keep what `out` has of trainings that this run has not, of a run with the same settings but for its seeds.
 
     Raises:
-        UserError: no tables there, or nothing that this run can be added to.
+        InputError: no tables there, or nothing that this run can be added to.
     """
     root = source if (source / "config.yaml").is_file() else source.parent
     config = load(root / "config.yaml")
@@ -77,13 +77,13 @@ def added(
         place: of the known, for messages.
 
     Raises:
-        UserError: their settings differ.
+        InputError: their settings differ.
     """
     values = [
         dict(zip(table["key"], table["value"], strict=True)) for table in (known["about"], new["about.csv"])
     ]
     if values[0].get("settings") != values[1]["settings"]:
-        raise UserError(f"{place}: from a run with other settings, to which this one cannot be added")
+        raise InputError(f"{place}: from a run with other settings, to which this one cannot be added")
     trainings = pd.MultiIndex.from_frame(new["seeds.csv"][TRAINING])
     merged = {}
     for name in ("seeds", "training", "failures"):
@@ -189,7 +189,7 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
     """The CSV files of a folder by name without `.csv`; equal_time.csv if it is there.
 
     Raises:
-        UserError: one is missing.
+        InputError: one is missing.
     """
     found = {}
     for name in ("seeds", "training", "failures", "about", EQUAL_TIME):
@@ -201,5 +201,5 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
                                       na_values=[""])  # fmt: skip
         except (OSError, ValueError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-            raise UserError(f"{path}: {reason}") from None
+            raise InputError(f"{path}: {reason}") from None
     return found

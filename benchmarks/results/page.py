@@ -11,7 +11,7 @@ from benchmarks.results import equal_time
 from benchmarks.results.cells import DIRECT, cell, percent, table
 from benchmarks.results.collect import EQUAL_TIME, read
 from benchmarks.results.numbers import Seeds, estimate, verdict
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.store import atomic_file
 from dixc.tables.claims import CLAIMS, Claim
 from dixc.tables.compare import number, signed_percent
@@ -52,11 +52,11 @@ def run(source: Path, out: Path) -> None:
         out: Markdown file.
 
     Raises:
-        UserError: no run there, or a file is missing or damaged.
+        InputError: no run there, or a file is missing or damaged.
     """
     folders = sorted(path.parent for path in source.glob("*/seeds.csv"))
     if not folders:
-        raise UserError(f"{source}: no run in it (a folder with seeds.csv)")
+        raise InputError(f"{source}: no run in it (a folder with seeds.csv)")
     text = "\n".join([HEAD, *(section(read(folder), _notes(folder)) for folder in folders)])
     with atomic_file(out) as file:
         file.write(text.encode())

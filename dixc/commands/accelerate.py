@@ -5,17 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.evaluation.scf import count_fock_builds
 from dixc.functionals import files
 from dixc.models import DEFAULT
 from dixc.reference.method import is_hartree_fock
 
 MOST_LEFT = 1e-3  # hartree; an energy that may be further off is of no use
-
-
-
-
 
 
 def run(
@@ -43,7 +39,7 @@ def run(
         out: file for the results, a JSON object a line.
 
     Raises:
-        UserError: an unknown functional, or as `dixc.commands.batch.each`.
+        InputError: an unknown functional, or as `dixc.commands.batch.each`.
     """
     import dixc.pyscf
     from dixc.commands.batch import each, identity
@@ -101,9 +97,9 @@ def _check_hybrid(hybrid: str) -> None:
     try:
         (exchange, *_), parts = dft.libxc.parse_xc(hybrid)
     except (KeyError, ValueError, IndexError) as error:
-        raise UserError(f"--hybrid {hybrid}: PySCF has no functional of this name") from error
+        raise InputError(f"--hybrid {hybrid}: PySCF has no functional of this name") from error
     if not parts and not exchange:  # PySCF would compute without exchange and correlation
-        raise UserError(f"--hybrid {hybrid!r}: no functional in it")
+        raise InputError(f"--hybrid {hybrid!r}: no functional in it")
 
 
 def _mean_field(mol, hybrid: str, grid_level: int):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dixc import provenance
 from dixc.commands.rows import Rows, as_line
 from dixc.display import one_line
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.functionals import files
 from dixc.molecules import Molecule
 from dixc.molecules.frames import Frame
@@ -70,7 +70,7 @@ def each(
         out: file for the same JSON lines.
 
     Raises:
-        UserError: a file without any molecule that can be computed, or an `out` that cannot be written or goes on
+        InputError: a file without any molecule that can be computed, or an `out` that cannot be written or goes on
             with other results: nothing is computed or written. Or, when all are done and written, failed molecules.
     """
     tasks = list(_tasks(path, basis, charge))
@@ -107,7 +107,7 @@ def each(
             if "error" in row:
                 failed.append((task.name, row["error"]))
     if failed:
-        raise UserError(_summary(path, method, failed, len(tasks)))
+        raise InputError(_summary(path, method, failed, len(tasks)))
 
 
 def identity(xc: str | None) -> list[str | None]:
@@ -125,7 +125,7 @@ def _tasks(path: Path, basis: str, charge: int | None) -> Iterator[Task]:
         try:
             yield Task(*about, _in_basis(found, basis), None)
         except UserError as error:
-            yield Task(*about, None, UserError(f"{path}, {error}"))
+            yield Task(*about, None, InputError(f"{path}, {error}"))
 
 
 def _refused(frame: Frame, charge: int | None, error: UserError) -> Task:
@@ -141,7 +141,7 @@ def _in_basis(molecule: Molecule, basis: str) -> Any:
     mol = molecule.to_pyscf(basis)
     pairs = molecule.n_electrons // 2
     if pairs > mol.nao:
-        raise UserError(
+        raise InputError(
             f"{molecule.name}: {molecule.n_electrons} electrons need {pairs} orbitals, {basis} has {mol.nao}"
         )
     return mol

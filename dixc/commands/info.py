@@ -14,7 +14,7 @@ from typing import Any
 
 from dixc import provenance
 from dixc.display import one_line
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import opened
 from dixc.store import read_info, sidecar
 from dixc.store.files import MAGIC
@@ -28,7 +28,7 @@ def run(path: Path, as_json: bool = False) -> None:
     """Print what `describe` finds.
 
     Raises:
-        UserError: as `describe`.
+        InputError: as `describe`.
     """
     found = describe(path)
     print(json.dumps(found, indent=1) if as_json else as_text(found))
@@ -41,11 +41,11 @@ def describe(path: Path) -> Found:
         file, kind, more facts by kind, and `provenance`: a mapping, or the words that there is none.
 
     Raises:
-        UserError: no such file, a damaged one, or one that dixc did not write.
+        InputError: no such file, a damaged one, or one that dixc did not write.
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path}: a folder; name one of its files")
+        raise InputError(f"{path}: a folder; name one of its files")
     head = _head(path)
     if head.startswith(MAGIC):
         found = _chunk(path)
@@ -69,7 +69,7 @@ def _by_name(path: Path) -> Found:
     }  # fmt: skip
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path}: not a file that dixc writes (or damaged)")
+        raise InputError(f"{path}: not a file that dixc writes (or damaged)")
     return reader(path)
 
 
@@ -109,11 +109,11 @@ def _table(path: Path) -> Found:
             columns = next(rows, [])
             count = sum(1 for _ in rows)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV table ({error})") from None
+        raise InputError(f"{path}: not a CSV table ({error})") from None
     record = sidecar.read_sidecar(path)
     kind = _kind_of_table(columns)
     if kind is None and record is None:
-        raise UserError(f"{path}: not a table of dixc (columns {', '.join(columns)[:60]})")
+        raise InputError(f"{path}: not a table of dixc (columns {', '.join(columns)[:60]})")
     return {"kind": kind or "table", "rows": count, "columns": columns, "provenance": record}
 
 
@@ -160,7 +160,7 @@ def _config(path: Path) -> Found:
 def _page(path: Path) -> Found:
     record = sidecar.read_comment(path)
     if record is None:
-        raise UserError(f"{path}: not a page or figure of dixc, or one of an older version")
+        raise InputError(f"{path}: not a page or figure of dixc, or one of an older version")
     return {"kind": "report" if path.suffix.lower() == ".html" else "figure", "provenance": record}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dixc.config import Config, load
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.stages import report, tables
 
 FOLDER = "partial"
@@ -23,14 +23,14 @@ def run(folder: Path, out: Path | None = None) -> None:
         out: folder to write; by default `partial` in the run's folder.
 
     Raises:
-        UserError: no run, or none of its functionals has been evaluated yet.
+        InputError: no run, or none of its functionals has been evaluated yet.
     """
     folder = Path(folder)
     out = folder / FOLDER if out is None else Path(out)
     config = load(folder / "config.yaml")
     scf, warmstart, tddft = parts(config, folder)
     if not scf:
-        raise UserError(f"{folder}: nothing to show yet, no functional has been evaluated")
+        raise InputError(f"{folder}: nothing to show yet, no functional has been evaluated")
     logs = _there([folder / "training" / f"{name}.csv" for name in config.trained()])
     known = _there([folder / "molecules" / "molecules.csv"])
     tables.run(config, scf, warmstart, tddft, out / "tables")

@@ -70,7 +70,7 @@ def run(config: Config, node_cores: int, as_json: bool = False, root: Path = Pat
         root: folder of all runs.
 
     Raises:
-        UserError: molecules or a functional of the config cannot be had.
+        InputError: molecules or a functional of the config cannot be had.
     """
     check_functionals(config)
     with redirect_stdout(sys.stderr):  # what reading molecules has to say

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.inputs import opened
 from dixc.store import require_writable
 from dixc.store.files import writing
@@ -42,7 +42,7 @@ class Rows:
             names: the molecules, in the order of their rows.
 
         Raises:
-            UserError: it cannot be written, has something else in it, or another run writes to it.
+            InputError: it cannot be written, has something else in it, or another run writes to it.
         """
         self.path, self.key = path, key
         require_writable(path)
@@ -52,7 +52,7 @@ class Rows:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(self._file)
-                raise UserError(f"{path}: another run is writing to it") from None
+                raise InputError(f"{path}: another run is writing to it") from None
             except OSError:  # a file system without locks
                 pass
         try:
@@ -73,7 +73,7 @@ class Rows:
         """Appends a row.
 
         Raises:
-            UserError: it cannot be written; the file stays as it was.
+            InputError: it cannot be written; the file stays as it was.
         """
         line = (as_line(row) + "\n").encode()
         size = os.fstat(self._file).st_size
@@ -112,7 +112,7 @@ class Rows:
 
     def other(self) -> UserError:
         """The error to raise if the file holds something else than results of this run."""
-        return UserError(
+        return InputError(
             f"{self.path}: holds something else than results of these molecules with these settings and this "
             "dixc; remove it, or name another file"
         )

@@ -41,7 +41,7 @@ def run(
         out: file for the same JSON lines.
 
     Raises:
-        UserError: as `dixc.commands.batch.each`.
+        InputError: as `dixc.commands.batch.each`.
     """
     functional = files.resolve(xc)
 

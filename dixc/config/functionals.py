@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dixc.config.base import LARGEST
 from dixc.config.reading import dotted, short
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +31,7 @@ def check_functionals(config: Config) -> None:
     """Refuses a config with a functional that a stage could not use.
 
     Raises:
-        UserError: the key, and what is wrong: PySCF cannot do the reference; no such functional; hyperparameters that
+        InputError: the key, and what is wrong: PySCF cannot do the reference; no such functional; hyperparameters that
             are unknown, of a wrong type or too large; nothing to train; no target for the pre-fit.
     """
     from dixc.functionals import files, registry
@@ -42,15 +42,15 @@ def check_functionals(config: Config) -> None:
     with _named("prefit.target"):
         target = registry.create(config.prefit.target)
         if list(target.parameters()):
-            raise UserError(f"{config.prefit.target} is not classical: it has weights to be trained itself")
+            raise InputError(f"{config.prefit.target} is not classical: it has weights to be trained itself")
         if not isinstance(target, PointwiseFunctional):
-            raise UserError(f"{config.prefit.target} is not pointwise")
+            raise InputError(f"{config.prefit.target} is not pointwise")
     for place, model in enumerate(config.models):
         _check_numbers(model.hyperparameters, ("models", place, "hyperparameters"), model.name)
         with _named(f"models[{place}]"):
             functional = _built(model.name, model.hyperparameters)
             if not list(functional.parameters()):
-                raise UserError(f"{model.name} has no weights to train")
+                raise InputError(f"{model.name} has no weights to train")
     for place, name in enumerate(config.evaluation.baselines):
         with _named(f"evaluation.baselines[{place}]"):
             files.resolve(name, config.classes())
@@ -62,9 +62,9 @@ def _named(key: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{key}: {error}") from None
+        raise InputError(f"{key}: {error}") from None
     except Exception as error:
-        raise UserError(f"{key}: {type(error).__name__}: {error}") from error
+        raise InputError(f"{key}: {type(error).__name__}: {error}") from error
 
 
 def _check_numbers(value: Any, location: tuple[int | str, ...], name: str) -> None:
@@ -81,19 +81,19 @@ def _check_numbers(value: Any, location: tuple[int | str, ...], name: str) -> No
         for place, item in enumerate(value):
             _check_numbers(item, (*location, place), name)
     elif isinstance(value, float) and abs(value) > LARGEST:
-        raise UserError(f"{dotted(location)}: {value:g} is too large (allowed: at most {LARGEST:.0f})")
+        raise InputError(f"{dotted(location)}: {value:g} is too large (allowed: at most {LARGEST:.0f})")
     elif isinstance(value, int) and not isinstance(value, bool):
         any_size = location[-1] == "seed" or not registry.is_registered(name)
         if value not in SEEDS or (value > MOST_UNITS and not any_size):
             allowed = f"{SEEDS[0]} to {SEEDS[-1]}" if any_size else f"at most {MOST_UNITS}"
-            raise UserError(f"{dotted(location)}: {short(value)} is out of range (allowed: {allowed})")
+            raise InputError(f"{dotted(location)}: {short(value)} is out of range (allowed: {allowed})")
 
 
 def _built(name: str, hyperparameters: Mapping[str, Any]) -> Functional:
     """The functional without its weights; with them if it cannot be built otherwise.
 
     Raises:
-        UserError: as of `registry.create`, or too many weights.
+        InputError: as of `registry.create`, or too many weights.
     """
     import torch
 
@@ -120,9 +120,9 @@ def _limited() -> Iterator[None]:
             return
         arrays, weights = arrays + 1, weights + parameter.numel()
         if weights > MOST_WEIGHTS:
-            raise UserError(f"too large: more than {MOST_WEIGHTS} weights")
+            raise InputError(f"too large: more than {MOST_WEIGHTS} weights")
         if arrays > MOST_ARRAYS:
-            raise UserError(f"too large: more than {MOST_ARRAYS} arrays of weights")
+            raise InputError(f"too large: more than {MOST_ARRAYS} arrays of weights")
 
     hook = register_module_parameter_registration_hook(count)
     try:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from dixc.config.base import LARGEST
 from dixc.config.root import Config
 from dixc.config.training import DEVICE
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.version import __version__
 
@@ -67,27 +67,27 @@ def load(path: str | os.PathLike[str]) -> Config:
     """Reads and checks a config file.
 
     Raises:
-        UserError: no such file, broken YAML (with its line), a wrong key or value (with its dotted path).
+        InputError: no such file, broken YAML (with its line), a wrong key or value (with its dotted path).
     """
     require_regular(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such config file") from None
+        raise InputError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
+        raise InputError(
             f"{path}: cannot read the config file: {getattr(error, 'strerror', None) or error}"
         ) from None
     try:
         data = yaml.load(text, _Loader)
     except RecursionError:
-        raise UserError(f"{path}: not a config file: nested too deeply") from None
+        raise InputError(f"{path}: not a config file: nested too deeply") from None
     except (yaml.YAMLError, ValueError, LookupError, TypeError) as error:
         # YAML's own types (dates, numbers, binary) let through what Python's constructors raise
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f"line {mark.line + 1}: "
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}: {where}not valid YAML: {problem}") from None
+        raise InputError(f"{path}: {where}not valid YAML: {problem}") from None
     return validate(data, source=str(path))
 
 
@@ -99,10 +99,10 @@ def validate(data: Any, source: str = "config") -> Config:
         source: where it came from, for messages.
 
     Raises:
-        UserError: one line with the first thing that is wrong (misspelt keys before wrong values).
+        InputError: one line with the first thing that is wrong (misspelt keys before wrong values).
     """
     if not isinstance(data, Mapping):
-        raise UserError(
+        raise InputError(
             f"{source}: must be a mapping of keys to values, found {'nothing' if data is None else type(data).__name__}"
         )
     _require_reasonable(data, source)
@@ -113,7 +113,7 @@ def validate(data: Any, source: str = "config") -> Config:
             error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"
         )
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-        raise UserError(f"{source}: {_message(details[0])}{more}") from None
+        raise InputError(f"{source}: {_message(details[0])}{more}") from None
 
 
 def write(config: Config, path: str | os.PathLike[str]) -> bool:
@@ -144,11 +144,11 @@ def _require_reasonable(data: Any, source: str) -> None:
         value, depth = waiting.pop()
         count += 1
         if depth > MAX_DEPTH:
-            raise UserError(
+            raise InputError(
                 f"{source}: nested too deeply (more than {MAX_DEPTH} levels; an alias of itself?)"
             )
         if count > MAX_VALUES:
-            raise UserError(f"{source}: more than {MAX_VALUES} values (aliases of aliases?)")
+            raise InputError(f"{source}: more than {MAX_VALUES} values (aliases of aliases?)")
         if isinstance(value, Mapping):
             waiting += [(item, depth + 1) for item in value.values()]
         elif isinstance(value, list):

@@ -10,7 +10,7 @@ from dixc.config.base import RunName, Section, Split, require_unique
 from dixc.config.evaluation import Evaluation
 from dixc.config.sections import Derivatives, Model, Molecules, Prefit, Reference, Report
 from dixc.config.training import Training
-from dixc.errors import UserError
+from dixc.errors import InputError
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 NO_LOSS = "none"
@@ -88,11 +88,11 @@ class Config(Section):
         """Names of the files of a split, such as "train-000".
 
         Raises:
-            UserError: no such split.
+            InputError: no such split.
         """
         sizes = self.sizes()
         if split not in sizes:
-            raise UserError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+            raise InputError(f"no split {split!r}; there are {', '.join(SPLITS)}")
         n_chunks = -(-sizes[split] // self.molecules.chunk_size)
         return [f"{split}-{i:03d}" for i in range(n_chunks)]
 
@@ -117,14 +117,14 @@ class Config(Section):
         """Model, loss and seed of a functional's id.
 
         Raises:
-            UserError: the run has no such functional.
+            InputError: the run has no such functional.
         """
         if functional in self.evaluation.baselines:
             return FunctionalId(functional, NO_LOSS, 0)
         if functional in self.trained():
             model, loss, seed = functional.rsplit("-", 2)
             return FunctionalId(model, loss, int(seed))
-        raise UserError(
+        raise InputError(
             f"run {self.run} has no functional {functional!r}; it has {', '.join(self.functionals())}"
         )
 
@@ -132,19 +132,19 @@ class Config(Section):
         """The model that files and tables call `key`.
 
         Raises:
-            UserError: the run has no such model.
+            InputError: the run has no such model.
         """
         for entry in self.models:
             if entry.key == key:
                 return entry
         names = ", ".join(entry.key for entry in self.models)
-        raise UserError(f"model {key} is not in the config's models: {names or 'none'}")
+        raise InputError(f"model {key} is not in the config's models: {names or 'none'}")
 
     def prefit_of(self, key: str) -> Prefit:
         """The section `prefit` as it applies to the model that files and tables call `key`.
 
         Raises:
-            UserError: the run has no such model.
+            InputError: the run has no such model.
         """
         return _with_own(self.prefit, steps=self.model(key).prefit_steps)
 
@@ -152,6 +152,6 @@ class Config(Section):
         """The section `training` as it applies to the model that files and tables call `key`.
 
         Raises:
-            UserError: the run has no such model.
+            InputError: the run has no such model.
         """
         return _with_own(self.training, learning_rate=self.model(key).learning_rate)

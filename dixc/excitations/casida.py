@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from dixc.errors import UserError
+from dixc.errors import Unstable
 
 HARTREE_EV = 27.211386245988  # CODATA 2018
 
@@ -63,7 +63,7 @@ class CasidaMatrix:
     @staticmethod
     def _stable(squares: NDArray) -> NDArray:
         if squares[0] <= 0:
-            raise UserError(f"TDDFT: the ground state is unstable (lowest w^2 = {squares[0]:.3g} hartree^2)")
+            raise Unstable(f"TDDFT: the ground state is unstable (lowest w^2 = {squares[0]:.3g} hartree^2)")
         return squares
 
 
@@ -71,7 +71,7 @@ def matrix_sqrt(matrix: NDArray) -> NDArray:
     """Square root of a symmetric positive matrix; cheap for a diagonal one.
 
     Raises:
-        UserError: not positive, so that the Casida equation has no real square root.
+        Unstable: not positive, so that the Casida equation has no real square root.
     """
     diagonal = matrix.diagonal()
     if np.count_nonzero(matrix - np.diag(diagonal)) == 0:
@@ -79,5 +79,5 @@ def matrix_sqrt(matrix: NDArray) -> NDArray:
     else:
         values, vectors = scipy.linalg.eigh(matrix)
     if values.min() <= 0:
-        raise UserError(f"TDDFT: A - B is not positive (lowest eigenvalue {values.min():.3g} hartree)")
+        raise Unstable(f"TDDFT: A - B is not positive (lowest eigenvalue {values.min():.3g} hartree)")
     return np.diag(np.sqrt(values)) if vectors is None else (vectors * np.sqrt(values)) @ vectors.T

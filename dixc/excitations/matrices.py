@@ -21,7 +21,7 @@ from scipy.linalg.blas import dsyrk, ssyrk
 from dixc.core.grid import AOGrid
 from dixc.core.response import xc_response
 from dixc.core.xc import XCExpansion, density_kernel
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals import registry
 from dixc.grassmann import split_orbitals
 from dixc.pyscf.numint import GridNumInt
@@ -59,13 +59,13 @@ def exchange_fraction(mf) -> float:
     """Exact-exchange fraction of a mean field (1 for Hartree-Fock).
 
     Raises:
-        UserError: range-separated functional.
+        InputError: range-separated functional.
     """
     if not hasattr(mf, "_numint"):
         return 1.0
     omega, _alpha, hyb = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)
     if omega != 0:
-        raise UserError(f"functional {mf.xc}: range separation is not supported")
+        raise InputError(f"functional {mf.xc}: range separation is not supported")
     return float(hyb)
 
 

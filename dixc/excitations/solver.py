@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dixc.core.integrals import FittedIntegrals
 from dixc.core.response import occupied_response
-from dixc.errors import UserError
+from dixc.errors import Unstable
 from dixc.excitations.casida import CasidaMatrix, Excitations
 from dixc.excitations.matrices import (
     Window,
@@ -40,7 +40,7 @@ class ResponseSolver:
         dtype: of the products' work on the grid where the functional is pointwise; see `xc_kernel`.
 
     Raises:
-        UserError: no occupied or no virtual orbitals, or an occupied one above a virtual one.
+        Unstable: no occupied or no virtual orbitals, or an occupied one above a virtual one.
 
     Attributes:
         differences: e_a - e_i, (n_vir, n_occ), hartree.
@@ -61,9 +61,9 @@ class ResponseSolver:
         self.mf, self.window = mf, Window.of(mf)
         self.differences = self.window.differences
         if not self.differences.size:
-            raise UserError("TDDFT: no excitations without both occupied and virtual orbitals")
+            raise Unstable("TDDFT: no excitations without both occupied and virtual orbitals")
         if self.differences.min() <= 0:
-            raise UserError("TDDFT: an occupied orbital lies above a virtual one")
+            raise Unstable("TDDFT: an occupied orbital lies above a virtual one")
         self.n_products, self.tried = 0, []
         self.hybrid, self._matrices = exchange_fraction(mf), matrices
         nvir, nocc = self.differences.shape
@@ -146,7 +146,7 @@ class ResponseSolver:
             return CasidaMatrix(*self._matrices).solve(self.differences.shape, n_states, method)
         solution = self._problem(method).solve(n_states, conv_tol, max_cycle)
         if len(solution[0]) < n_states:
-            raise UserError(f"TDDFT: only {len(solution[0])} of {n_states} roots are real and positive")
+            raise Unstable(f"TDDFT: only {len(solution[0])} of {n_states} roots are real and positive")
         return Excitations(*solution)
 
     def _problem(self, method: str) -> TammDancoff:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from dixc import models
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
 from dixc.inputs import require_regular
@@ -38,7 +38,7 @@ def _plain(value: Any, where: str, tensors: bool = True) -> Any:
         tensors: take arrays and tensors for lists of numbers.
 
     Raises:
-        UserError: a value of another type, or a key that is no string.
+        InputError: a value of another type, or a key that is no string.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -53,9 +53,9 @@ def _plain(value: Any, where: str, tensors: bool = True) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise UserError(f"{where}: a key of a model file must be a string, not {key!r}")
+                raise InputError(f"{where}: a key of a model file must be a string, not {key!r}")
         return {key: _plain(v, f"{where}.{key}", tensors) for key, v in value.items()}
-    raise UserError(f"{where}: a model file cannot hold a value of type {type(value).__name__}")
+    raise InputError(f"{where}: a model file cannot hold a value of type {type(value).__name__}")
 
 
 def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
         metadata: provenance in plain types; NumPy values, tuples and paths are converted.
 
     Raises:
-        UserError: a value that cannot be kept, or a place that cannot be written.
+        InputError: a value that cannot be kept, or a place that cannot be written.
     """
     content = {
         "format": FORMAT,
@@ -86,63 +86,63 @@ def read(path: Path) -> Any:
     """What `torch.save` put into a file, plain types and tensors only.
 
     Raises:
-        UserError: not such a file, or damaged.
+        InputError: not such a file, or damaged.
     """
     require_regular(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such model file")
+        raise InputError(f"{path}: no such model file")
     try:
         if not zipfile.is_zipfile(path):
-            raise UserError(f"{path}: not a model file of dixc, or cut off")
+            raise InputError(f"{path}: not a model file of dixc, or cut off")
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise UserError(
+                raise InputError(
                     f"{path}: not a model file of dixc (it is compressed)"
                 )  # could unpack to anything
             damaged = archive.testzip()
         if damaged is not None:
-            raise UserError(f"{path}: damaged (wrong checksum of {damaged})")
+            raise InputError(f"{path}: damaged (wrong checksum of {damaged})")
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot read the model file: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot read the model file: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path}: not a model file of dixc (it holds more than numbers and text)") from error
+        raise InputError(f"{path}: not a model file of dixc (it holds more than numbers and text)") from error
     except UserError:
         raise
     except Exception as error:  # a damaged file can raise anything inside the zip reader and the unpickler
-        raise UserError(f"{path}: not a model file of dixc, or damaged ({type(error).__name__})") from error
+        raise InputError(f"{path}: not a model file of dixc, or damaged ({type(error).__name__})") from error
 
 
 def checked(content: Any, path: Path) -> dict[str, Any]:
     """The content with every part of the type that `save` wrote.
 
     Raises:
-        UserError: foreign content or a newer format.
+        InputError: foreign content or a newer format.
     """
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not a model file of dixc")
+        raise InputError(f"{path}: not a model file of dixc")
     version = content.get("version")
     if not isinstance(version, int) or version < 1:
-        raise UserError(f"{path}: not a model file of dixc (no format version)")
+        raise InputError(f"{path}: not a model file of dixc (no format version)")
     if version > VERSION:
-        raise UserError(
+        raise InputError(
             f"{path}: model file of format {version}, written by dixc {content.get('dixc')}; "
             f"this dixc {__version__} reads up to format {VERSION}"
         )
     for key, kind in (("name", str), ("hyperparameters", dict), ("state", dict), ("metadata", dict)):
         if not isinstance(content.get(key), kind):
-            raise UserError(f"{path}: incomplete model file (no {key})")
+            raise InputError(f"{path}: incomplete model file (no {key})")
     _check_weights(content["state"], path)
     if not all(isinstance(key, str) for key in content["hyperparameters"]):
-        raise UserError(f"{path}: hyperparameters: keywords must be strings")
+        raise InputError(f"{path}: hyperparameters: keywords must be strings")
     for key in ("hyperparameters", "metadata"):
         try:
             _plain(content[key], key, tensors=False)
         except (UserError, RecursionError) as error:
-            raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+            raise InputError(f"{path}: {' '.join(str(error).split())[:200]}") from None
     for key, kind in (("model", str), ("loss", str), ("seed", int), ("elements", list)):
         if not isinstance(content["metadata"].get(key, kind()), kind):
-            raise UserError(f"{path}: metadata.{key} is not what dixc writes there")
+            raise InputError(f"{path}: metadata.{key} is not what dixc writes there")
     return content
 
 
@@ -157,7 +157,7 @@ def _check_weights(state: dict[str, Any], path: Path) -> None:
         elif not (value.is_floating_point() or value.dtype == torch.int64) or not value.isfinite().all():
             problem = "are not finite numbers"
         if problem:
-            raise UserError(f"{path}: weights {str(key)[:60]} {problem}")
+            raise InputError(f"{path}: weights {str(key)[:60]} {problem}")
 
 
 def _check_size(content: dict[str, Any], path: Path) -> None:
@@ -166,25 +166,25 @@ def _check_size(content: dict[str, Any], path: Path) -> None:
     largest = max([64, len(state), *(size for value in state.values() for size in value.shape)])
     for key, value in hyperparameters.items():
         if key != "seed" and isinstance(value, int) and value > largest:
-            raise UserError(f"{path}: weights do not fit hyperparameter {key} = {str(value)[:40]}")
+            raise InputError(f"{path}: weights do not fit hyperparameter {key} = {str(value)[:40]}")
     try:
         with torch.device("meta"):  # shapes only, no memory
             expected = registry.construct(content["name"], **hyperparameters).state_dict()
     except (NotImplementedError, RuntimeError):  # a functional that cannot be built so: the weights decide
         return
     if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
-        raise UserError(f"{path}: weights do not fit hyperparameters {str(hyperparameters)[:200]}")
+        raise InputError(f"{path}: weights do not fit hyperparameters {str(hyperparameters)[:200]}")
 
 
 def _allowed(name: str, classes: Iterable[str], path: Path) -> None:
     """Refuses a class that nobody but the file asks for: importing a module runs its code.
 
     Raises:
-        UserError: neither registered nor among `classes`.
+        InputError: neither registered nor among `classes`.
     """
     if registry.is_registered(name) or not registry.is_import_path(name) or name in set(classes):
         return
-    raise UserError(
+    raise InputError(
         f"{path}: holds a functional of the class {name}, which is not registered; if you trust it, "
         f'name it: dixc.load(path, classes=["{name}"]), or register it as an entry point'
     )
@@ -199,7 +199,7 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
             only functionals of dixc and of installed entry points are built: a file cannot choose what is imported.
 
     Raises:
-        UserError: the file is missing, damaged, newer than this dixc, no model of dixc, or of a class not allowed.
+        InputError: the file is missing, damaged, newer than this dixc, no model of dixc, or of a class not allowed.
     """
     name, path = str(path), models.locate(path)
     content = checked(read(path), path)
@@ -212,11 +212,13 @@ def load(path: str | PathLike[str], classes: Iterable[str] = ()) -> Functional:
         registry.checked(content["name"], functional)
     except UserError as error:
         words = str(error).removeprefix(f"{path}: ")
-        raise UserError(f"{path}: {words}") from error
+        raise InputError(f"{path}: {words}") from error
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(f"{path}: {' '.join(str(error).split())[:200]}") from error
     except RuntimeError as error:
-        raise UserError(f"{path}: weights do not fit hyperparameters {content['hyperparameters']}") from error
+        raise InputError(
+            f"{path}: weights do not fit hyperparameters {content['hyperparameters']}"
+        ) from error
     functional.metadata = content["metadata"]
     if name in models.shipped():
         functional.name = name
@@ -239,12 +241,12 @@ def resolve(name_or_path: str | PathLike[str], classes: Iterable[str] = ()) -> F
         classes: import paths that a model file may name (see `load`).
 
     Raises:
-        UserError: none of these, or as `registry.create` and `load`.
+        InputError: none of these, or as `registry.create` and `load`.
     """
     path = model_file(name_or_path)
     if path is None:
         return registry.create(str(name_or_path))
     if not path.exists():
         names = ", ".join(registry.available() + models.shipped())
-        raise UserError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
+        raise InputError(f"{name_or_path}: neither a functional ({names}) nor a model file that exists")
     return load(name_or_path, classes)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dixc.errors import UserError, warn
+from dixc.errors import InputError, UserError, warn
 from dixc.functionals.base import (
     N_INVARIANTS,
     P_FACTOR,
@@ -61,7 +61,7 @@ def accepted(functional: Functional) -> Functional:
     """The functional, in double precision and checked if it is not of a class of dixc; each object once.
 
     Raises:
-        UserError: as `check`.
+        InputError: as `check`.
     """
     if is_foreign(functional) and not functional.__dict__.get("_accepted"):
         check(in_double(functional), name_of_class(functional))
@@ -84,7 +84,7 @@ def in_double(functional: Functional) -> Functional:
     try:
         return functional.double()
     except AttributeError as error:
-        raise UserError(f"functional {type(functional).__name__}: {_line(error)}") from error
+        raise InputError(f"functional {type(functional).__name__}: {_line(error)}") from error
 
 
 def check(functional: Functional, name: str) -> None:
@@ -95,7 +95,7 @@ def check(functional: Functional, name: str) -> None:
         name: for messages.
 
     Raises:
-        UserError: what it declares or gives is not what `dixc.functionals.base` asks for.
+        InputError: what it declares or gives is not what `dixc.functionals.base` asks for.
     """
     _Probe(functional, name).run()
 
@@ -120,7 +120,7 @@ class _Probe:
             _Probe(single, f"{self.name} (weights in single precision)")._value(closed)
 
     def fail(self, what: str) -> None:
-        raise UserError(f"functional {self.name}: {what}")
+        raise InputError(f"functional {self.name}: {what}")
 
     def _declarations(self) -> None:
         f = self.functional

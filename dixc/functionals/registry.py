@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from dixc.functionals.base import Functional
@@ -66,13 +66,13 @@ def functional_class(name: str) -> type[Functional]:
     """The class behind a registered name or an import path.
 
     Raises:
-        UserError: unknown name, a module that cannot be imported, or something else than a functional.
+        InputError: unknown name, a module that cannot be imported, or something else than a functional.
     """
     from dixc.functionals.base import Functional
 
     path = registered().get(name, name)
     if not is_import_path(path):
-        raise UserError(
+        raise InputError(
             f"unknown functional {name!r}; available: {', '.join(available())}, or package.module:Class"
         )
     module, attribute = path.split(":")
@@ -80,9 +80,9 @@ def functional_class(name: str) -> type[Functional]:
         found = getattr(import_module(module), attribute)
     except Exception as error:  # a module that is not ours can raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"functional {name}: cannot import {path}: {reason}") from error
+        raise InputError(f"functional {name}: cannot import {path}: {reason}") from error
     if not (isinstance(found, type) and issubclass(found, Functional)):
-        raise UserError(f"functional {name}: {path} is not a subclass of dixc.functionals.base.Functional")
+        raise InputError(f"functional {name}: {path} is not a subclass of dixc.functionals.base.Functional")
     return found
 
 
@@ -90,7 +90,7 @@ def name_of(functional: Functional) -> str:
     """The name under which a functional's class is registered, else its import path.
 
     Raises:
-        UserError: its class is neither registered nor importable by name.
+        InputError: its class is neither registered nor importable by name.
     """
     from dixc.functionals.base import Functional
 
@@ -102,7 +102,7 @@ def name_of(functional: Functional) -> str:
     if issubclass(cls, Functional) and cls.__module__ != "__main__" and is_import_path(path):
         return path
     known = ", ".join(available())
-    raise UserError(
+    raise InputError(
         f"{cls.__name__} is not a functional of the registry or of an importable module; known: {known}"
     )
 
@@ -111,7 +111,7 @@ def hyperparameters(name: str) -> list[str]:
     """Keywords that a functional's class takes.
 
     Raises:
-        UserError: as `functional_class`.
+        InputError: as `functional_class`.
     """
     from dixc.functionals.base import Functional
 
@@ -129,7 +129,7 @@ def create(name: str, **keywords: Any) -> Functional:
         **keywords: hyperparameters of that functional.
 
     Raises:
-        UserError: unknown name, unknown hyperparameter or a value it refuses; a class that is not of dixc and does not
+        InputError: unknown name, unknown hyperparameter or a value it refuses; a class that is not of dixc and does not
             do what is asked of a functional (`dixc.functionals.probe`).
     """
     return checked(name, build(name, **keywords))
@@ -139,7 +139,7 @@ def checked(name: str, functional: Functional) -> Functional:
     """What `build` made, tried on a few points if its class is not of dixc.
 
     Raises:
-        UserError: as `probe.check`.
+        InputError: as `probe.check`.
     """
     from dixc.functionals import probe
 
@@ -155,7 +155,7 @@ def build(name: str, **keywords: Any) -> Functional:
     """As `create`, without trying it.
 
     Raises:
-        UserError: unknown name, unknown hyperparameter or a value it refuses.
+        InputError: unknown name, unknown hyperparameter or a value it refuses.
     """
     try:
         return construct(name, **keywords)
@@ -165,7 +165,7 @@ def build(name: str, **keywords: Any) -> Functional:
         if name in _CLASSES or _without_numbers():
             raise
         reason = " ".join(str(error).split())
-        raise UserError(f"functional {name}: {type(error).__name__}: {reason}") from error
+        raise InputError(f"functional {name}: {type(error).__name__}: {reason}") from error
 
 
 def _without_numbers() -> bool:
@@ -181,8 +181,8 @@ def construct(name: str, **keywords: Any) -> Functional:
     for key in keywords:
         if key not in known:
             expected = ", ".join(known) if known else "none"
-            raise UserError(f"functional {name}: unknown hyperparameter {key!r}; known: {expected}")
+            raise InputError(f"functional {name}: unknown hyperparameter {key!r}; known: {expected}")
     try:
         return cls(**keywords).eval().double()
     except (TypeError, ValueError) as error:
-        raise UserError(f"functional {name}: {error}") from error
+        raise InputError(f"functional {name}: {error}") from error

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals.base import GridPoints, PointwiseFunctional, SpinDensity
 from dixc.functionals.reduced import EMPTY_BELOW, P_FACTOR
 
@@ -39,12 +39,12 @@ def _named(name: str) -> Any:
     Only these: other strings could name files, which the hyperparameters of a model file must not do.
 
     Raises:
-        UserError: no such package, or no such functional.
+        InputError: no such package, or no such functional.
     """
     try:
         from skala.functional.traditional import XC_FUNCTIONAL_MAP
     except ImportError as error:
-        raise UserError(f"skala-bridge: needs the package skala (pip install skala): {error}") from error
+        raise InputError(f"skala-bridge: needs the package skala (pip install skala): {error}") from error
     if name.lower() not in XC_FUNCTIONAL_MAP:
         raise ValueError(
             f"functional must be one of {', '.join(XC_FUNCTIONAL_MAP)}, or an object; not {name!r}"
@@ -62,7 +62,7 @@ class SkalaBridge(PointwiseFunctional):
         functional: the object, or the name of a classical functional of the package (such as "tpss").
 
     Raises:
-        UserError: the package is missing, or the object wants features that dixc's grids do not have.
+        InputError: the package is missing, or the object wants features that dixc's grids do not have.
     """
 
     comes_trained = True
@@ -78,7 +78,7 @@ class SkalaBridge(PointwiseFunctional):
         unknown = [name for name in self.features if name not in PER_POINT | OF_THE_GRID.keys()]
         if not self.features or unknown:
             wants = ", ".join(unknown) if unknown else "nothing: it has no list `features`"
-            raise UserError(
+            raise InputError(
                 f"skala-bridge: {type(wrapped).__name__} wants {wants}; dixc's grids have no such feature"
             )
         self.pointwise = not self.features.keys() & OF_THE_GRID.keys()

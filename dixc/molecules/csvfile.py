@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import MAX_LINE, AnyPath, opened
 
 
@@ -28,7 +28,7 @@ def header(path: AnyPath) -> list[str]:
     """Names of the columns.
 
     Raises:
-        UserError: no such file, no text, or an empty file.
+        InputError: no such file, no text, or an empty file.
     """
     with opened(path) as file:
         return _header(file, path)
@@ -38,7 +38,7 @@ def rows(path: AnyPath, columns: Sequence[str], place: RowPlace | None = None) -
     """Rows of a CSV file with a header, from a place on; empty lines are passed over.
 
     Raises:
-        UserError: with the line: it is no CSV, or a row has fewer columns than the header.
+        InputError: with the line: it is no CSV, or a row has fewer columns than the header.
     """
     with opened(path) as file:
         names = _header(file, path)
@@ -52,13 +52,13 @@ def rows(path: AnyPath, columns: Sequence[str], place: RowPlace | None = None) -
             try:
                 values = next(reader, None)
             except (csv.Error, UnicodeDecodeError) as error:
-                raise UserError(f"{path}: line {at.line}: not a CSV table ({error})") from None
+                raise InputError(f"{path}: line {at.line}: not a CSV table ({error})") from None
             if values is None:
                 return
             if not values:
                 continue
             if len(values) < len(names):
-                raise UserError(f"{path}: line {at.line}: {len(values)} of {len(names)} columns are there")
+                raise InputError(f"{path}: line {at.line}: {len(values)} of {len(names)} columns are there")
             yield Row(["" if i is None else values[i] for i in wanted], at)
 
 
@@ -86,7 +86,7 @@ def _header(file: BinaryIO, path: AnyPath) -> list[str]:
         text = file.readline(MAX_LINE).decode("utf-8-sig")  # spreadsheets like to begin with a mark
         names = [name.strip() for name in next(csv.reader([text]), [])]
     except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: not a text file") from None
+        raise InputError(f"{path}: not a text file") from None
     if not any(names):
-        raise UserError(f"{path}: an empty table, without a header line")
+        raise InputError(f"{path}: an empty table, without a header line")
     return names

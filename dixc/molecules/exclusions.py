@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.molecules.frames import qm9_name
 
@@ -37,7 +37,7 @@ def excluded(file: MoleculeFile) -> set[str]:
     uncharacterized.txt, only lines that start with an index count: it has a head and a foot.
 
     Raises:
-        UserError: no such list, no text, or nothing in it.
+        InputError: no such list, no text, or nothing in it.
     """
     path = list_file(file)
     if path is None:
@@ -48,13 +48,13 @@ def excluded(file: MoleculeFile) -> set[str]:
             line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.split()
         ]
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
+        raise InputError(
             f"{path}: cannot read: {getattr(error, 'strerror', None) or 'not a text file'}"
         ) from None
     if path.name == UNCHARACTERIZED:
         words = [word for word in words if word.isdecimal()]
     if not words:
-        raise UserError(f"{path}: no molecules to leave out in it")
+        raise InputError(f"{path}: no molecules to leave out in it")
     return {qm9_name(word) if word.isdecimal() else word for word in words}

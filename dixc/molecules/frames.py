@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.inputs import MAX_LINE, opened
 
 ENTRY = re.compile(r"""([^\s="]+)=(?:"([^"]*)"|(\S+))""")
@@ -54,20 +54,20 @@ class Frame(NamedTuple):
     def error(self, problem: str, line: int | None = None) -> UserError:
         """The error that names file, frame, line and molecule."""
         name = f", {short(self.entries['name'])[1:-1]}" if self.entries.get("name") else ""
-        return UserError(f"{self.where} (line {line or self.line}{name}): {problem}")
+        return InputError(f"{self.where} (line {line or self.line}{name}): {problem}")
 
 
 def frames(path: str | os.PathLike[str], place: Place = Place()) -> Iterator[Frame]:  # noqa: B008
     """Frames of a file from a place on, read one at a time.
 
     Raises:
-        UserError: no such file, no text, no frame, or a truncated one.
+        InputError: no such file, no text, no frame, or a truncated one.
     """
     try:
         with opened(path) as file:
             yield from frames_of(file, str(path), place)
     except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
 
 
 def frames_of(file: BinaryIO, name: str, place: Place = Place()) -> Iterator[Frame]:  # noqa: B008
@@ -85,7 +85,7 @@ def frames_of(file: BinaryIO, name: str, place: Place = Place()) -> Iterator[Fra
         number += 1
         where, count = f"{name}: frame {number}", _text(raw).strip()
         if not count.isdecimal() or len(count) > MAX_DIGITS or int(count) < 1:
-            raise UserError(f"{where} (line {line}): {short(count)} where the number of atoms should be")
+            raise InputError(f"{where} (line {line}): {short(count)} where the number of atoms should be")
         body = _take(file, int(count) + 1, name)
         comment, *atoms = [_text(part) for part in body] or [""]
         match = QM9_COMMENT.fullmatch(comment.strip())
@@ -103,7 +103,7 @@ def frames_of(file: BinaryIO, name: str, place: Place = Place()) -> Iterator[Fra
         yield frame
         offset, line = offset + sum(map(len, body + extra)), line + len(body) + len(extra)
     if not number:
-        raise UserError(f"{name}: no molecules in it")
+        raise InputError(f"{name}: no molecules in it")
 
 
 def qm9_name(index: int | str) -> str:
@@ -128,7 +128,7 @@ def _line(file: BinaryIO, name: str) -> bytes:
     """The next line of a file, without bytes at its end."""
     raw = file.readline(MAX_LINE)
     if b"\0" in raw or (len(raw) == MAX_LINE and not raw.endswith(b"\n")):
-        raise UserError(f"{name}: not a text file")
+        raise InputError(f"{name}: not a text file")
     return raw
 
 
@@ -149,8 +149,8 @@ def _require_text(file: BinaryIO, name: str) -> None:
     try:
         head.decode("utf-16")
     except UnicodeDecodeError:
-        raise UserError(f"{name}: not a text file") from None
-    raise UserError(f"{name}: text in UTF-16: save it as UTF-8")
+        raise InputError(f"{name}: not a text file") from None
+    raise InputError(f"{name}: text in UTF-16: save it as UTF-8")
 
 
 def short(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dixc.elements import NUMBERS
-from dixc.errors import UserError
+from dixc.errors import InputError
 
 if TYPE_CHECKING:
     from pyscf.gto import Mole
@@ -78,16 +78,16 @@ class Molecule:
             **options: more keywords of `pyscf.gto.M`.
 
         Raises:
-            UserError: PySCF has no such basis, or one that needs effective core potentials.
+            InputError: PySCF has no such basis, or one that needs effective core potentials.
         """
         from pyscf import gto
         from pyscf.lib.exceptions import BasisNotFoundError
 
         if not basis.strip():  # PySCF would go on without any function
-            raise UserError(f"{self.name}: no basis is named")
+            raise InputError(f"{self.name}: no basis is named")
         with_core = sorted({symbol for symbol in self.symbols if _has_core_potential(basis, symbol)})
         if with_core and "ecp" not in options:
-            raise UserError(
+            raise InputError(
                 f"{self.name}: {basis} of {', '.join(with_core)} goes with an effective core potential, "
                 "which dixc does not have"
             )
@@ -100,7 +100,7 @@ class Molecule:
                 return gto.M(atom=atoms, basis=basis, **settings)
         except (BasisNotFoundError, KeyError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{self.name}: PySCF has no basis {basis!r} for it ({reason})") from None
+            raise InputError(f"{self.name}: PySCF has no basis {basis!r} for it ({reason})") from None
 
 
 @cache

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.molecules.duplicates import Geometries
 from dixc.molecules.entry import Entry
 from dixc.molecules.molecule import open_shell_reason
@@ -30,7 +30,7 @@ class Pool:
             shells that only a file's comment tells, are not found then.
 
     Raises:
-        UserError: a file is wrong, or two molecules have one name.
+        InputError: a file is wrong, or two molecules have one name.
     """
 
     def __init__(self, settings: Molecules, geometries: bool = True):
@@ -44,7 +44,7 @@ class Pool:
             for entry in entries(file):
                 if entry.name in self.entries:
                     known = self.entries[entry.name].source
-                    raise UserError(f"{entry.source}: a molecule {entry.name} is in {known} already")
+                    raise InputError(f"{entry.source}: a molecule {entry.name} is in {known} already")
                 self.entries[entry.name] = entry
         self.allowed = [entry for entry in self.entries.values() if self._filtered(entry) is None]
         if len(self.allowed) < len(self.entries):
@@ -65,28 +65,28 @@ class Pool:
         """The test molecules of these names.
 
         Raises:
-            UserError: unknown, left out by a filter, for another split, no closed shell, or twice.
+            InputError: unknown, left out by a filter, for another split, no closed shell, or twice.
         """
         for name in names:
             entry = self.entries.get(name)
             if entry is None:
                 close = difflib.get_close_matches(name, self.entries, n=1)
                 hint = f" (did you mean {close[0]}?)" if close else ""
-                raise UserError(f"molecules.test.names: no {name} in {self.where}{hint}")
+                raise InputError(f"molecules.test.names: no {name} in {self.where}{hint}")
             reason = self._filtered(entry)
             if reason is None and entry.split not in ("", "test"):
                 reason = f"is for the split {entry.split}, says the file"
             if reason is None and not self._take(entry, "test"):
                 reason = self._skips[name][1]
             if reason is not None:
-                raise UserError(f"molecules.test.names: {name} of {entry.source}: {reason}")
+                raise InputError(f"molecules.test.names: {name} of {entry.source}: {reason}")
         return [self.entries[name] for name in names]
 
     def take_random(self, split: str, count: int, min_heavy: int, max_heavy: int) -> list[Entry]:
         """`count` molecules that are not taken yet, by size and with this split or none in their file.
 
         Raises:
-            UserError: there are not so many.
+            InputError: there are not so many.
         """
         fitting = [
             e for e in self.allowed
@@ -102,7 +102,7 @@ class Pool:
         if len(taken) < count:
             self.report_skips()
             bound = len(fitting) - len(free)
-            raise UserError(
+            raise InputError(
                 f"molecules.{split}: {count} molecules with {min_heavy} to {max_heavy} heavy atoms wanted, "
                 f"only {len(taken)} left in {self.where} (test is taken first, then validation, then train"
                 + (f"; {bound} more are for another split, say their files)" if bound else ")")

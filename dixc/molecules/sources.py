@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.molecules import tables
 from dixc.molecules.checks import Doubts
 from dixc.molecules.entry import Entry, composition
@@ -45,7 +45,7 @@ def entries(file: MoleculeFile) -> Iterator[Entry]:
     """Molecules of an entry of `molecules.files`, without those that its list excludes.
 
     Raises:
-        UserError: with file and place: missing, unreadable or broken; a molecule that `exclude` lists cannot be there.
+        InputError: with file and place: missing, unreadable or broken; a molecule that `exclude` lists cannot be there.
     """
     left_out = excluded(file)
     passed = from_release = 0
@@ -93,12 +93,12 @@ def _qm9pack_tables() -> list[Path]:
     try:
         package = importlib.metadata.distribution(QM9PACK)
     except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"molecules.files: {QM9PACK} is not installed: pip install 'dixc[qm9]'") from None
+        raise InputError(f"molecules.files: {QM9PACK} is not installed: pip install 'dixc[qm9]'") from None
     found = [
         Path(package.locate_file(file)) for file in package.files or [] if file.match("data/qm9_part*.csv")
     ]
     if not found:
-        raise UserError(f"molecules.files: {QM9PACK} {package.version} has no data/qm9_part*.csv")
+        raise InputError(f"molecules.files: {QM9PACK} {package.version} has no data/qm9_part*.csv")
     return sorted(found)
 
 
@@ -110,7 +110,7 @@ def _in_folder(path: Path) -> list[Path]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         found += [Path(folder, name) for name in sorted(names) if name.endswith(".xyz") and name[0] != "."]
     if not found:
-        raise UserError(f"{path}: no .xyz files in this folder (and no {QM40_FILE})")
+        raise InputError(f"{path}: no .xyz files in this folder (and no {QM40_FILE})")
     return found
 
 
@@ -164,9 +164,9 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
                     load = partial(unpacked.molecule, place, source, name)
                     yield _frame_entry(frame, str(path), load)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{path}: a damaged archive ({error})") from None
+        raise InputError(f"{path}: a damaged archive ({error})") from None
     if not number:
-        raise UserError(f"{path}: no .xyz files in this archive")
+        raise InputError(f"{path}: no .xyz files in this archive")
     doubts.warn(count)
 
 
@@ -195,7 +195,7 @@ def source_files(files: Iterable[MoleculeFile]) -> list[str]:
     """Files whose change means to choose molecules anew; a folder itself if it has more than `MOST_WATCHED`.
 
     Raises:
-        UserError: qm9pack is not installed, or a table cannot be read.
+        InputError: qm9pack is not installed, or a table cannot be read.
     """
     found: list[str] = []
     for file in files:

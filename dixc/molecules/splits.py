@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 SHOWN = 10  # molecules that a warning names
 
 
-
-
 def choose(pool: Pool) -> dict[str, list[Entry]]:
     """Molecules of each split in the order of their draw: test first, then validation, then train.
 
@@ -62,7 +60,7 @@ def expected_sizes(config: Config) -> dict[str, list[int]]:
     No geometry is read, so that it takes seconds for a hundred thousand molecules.
 
     Raises:
-        UserError: as of `choose`.
+        InputError: as of `choose`.
     """
     chosen = choose(Pool(config.molecules, geometries=False))
     return {
@@ -76,9 +74,3 @@ def expected_sizes(config: Config) -> dict[str, list[int]]:
 
 def _by_size(entry: Entry) -> tuple[int, str]:
     return entry.composition.n_heavy, entry.name
-
-
-
-
-
-

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.molecules.csvfile import Row, RowPlace, header, rows
 from dixc.molecules.entry import Entry, composition
 from dixc.molecules.frames import Frame, Place, short
@@ -35,7 +35,7 @@ def entries(path: Path) -> Iterator[Entry]:
     """Molecules of a CSV table.
 
     Raises:
-        UserError: none of the layouts above, or a wrong row, with its line.
+        InputError: none of the layouts above, or a wrong row, with its line.
     """
     yield from _reader(path)(path)
 
@@ -52,7 +52,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Entry]]:
     for needed, reader in ((QM40, _qm40_entries), (QM9PACK, _qm9pack_entries), (OWN[:1], _own_entries)):
         if names >= set(needed):
             return reader
-    raise UserError(
+    raise InputError(
         f"{path}: needs a column file (of xyz files; name, charge, split and smiles may stand beside it), or the "
         f"columns of qm9pack or QM40; it has {short(', '.join(sorted(names)))}"
     )
@@ -82,14 +82,14 @@ def _own_molecule(path: Path, row: Row) -> Molecule:
     file, name, charge, split, smiles = (value.strip() for value in row.values)
     where = _where(path, row.place)
     if name and not NAME.fullmatch(name):
-        raise UserError(f"{where}: name {short(name)}: {NAME_RULE}")
+        raise InputError(f"{where}: name {short(name)}: {NAME_RULE}")
     if charge and not re.fullmatch(r"[+-]?\d+", charge):
-        raise UserError(f"{where}: charge {short(charge)}: must be a whole number")
+        raise InputError(f"{where}: charge {short(charge)}: must be a whole number")
     if split not in SPLITS:
-        raise UserError(f"{where}: split {short(split)}: must be train, validation, test or empty")
+        raise InputError(f"{where}: split {short(split)}: must be train, validation, test or empty")
     found = read_xyz(path.parent / file, closed_shells_only=False, charge=int(charge) if charge else None)
     if len(found) > 1:
-        raise UserError(f"{where}: {file} has {len(found)} molecules; a file named in a table must have one")
+        raise InputError(f"{where}: {file} has {len(found)} molecules; a file named in a table must have one")
     molecule = found[0]
     info = dict(molecule.info) | ({"smiles": smiles} if smiles else {})
     return replace(molecule, name=name or molecule.name, split=split or molecule.split, info=info)
@@ -102,7 +102,7 @@ class _Rows(Frame):
     """A molecule's rows as a frame of an xyz file, so that both are checked alike; errors name the first row."""
 
     def error(self, problem: str, line: int | None = None) -> UserError:
-        return UserError(f"{self.where} ({self.entries['name']}): {problem}")
+        return InputError(f"{self.where} ({self.entries['name']}): {problem}")
 
 
 def _frame(path: Path, place: RowPlace, name: str, smiles: str, atoms: list[str]) -> Frame:

@@ -51,7 +51,7 @@ def read_xyz(
         charge: overrules the file's.
 
     Raises:
-        UserError: with file, frame, line and molecule: broken or empty file, unknown element, coordinate that
+        InputError: with file, frame, line and molecule: broken or empty file, unknown element, coordinate that
             is no number, atoms closer than 0.4 angstrom, open shell, a name given twice, a periodic cell.
     """
     molecules = []
@@ -71,7 +71,7 @@ def each_molecule(
         path, closed_shells_only, charge: as of `read_xyz`.
 
     Raises:
-        UserError: what makes all of the file unreadable: it is missing, empty or truncated, has a line where
+        InputError: what makes all of the file unreadable: it is missing, empty or truncated, has a line where
             the number of atoms should be, lacks names, or gives one twice.
     """
     first: dict[str, int] = {}
@@ -98,7 +98,7 @@ def write_xyz(path: str | os.PathLike[str], molecules: Iterable[Molecule]) -> No
     """Writes an extended-xyz file in one step; coordinates keep 10 decimals (angstrom).
 
     Raises:
-        UserError: it cannot be written.
+        InputError: it cannot be written.
     """
     from dixc.store import atomic_file
 
@@ -129,7 +129,7 @@ def named(found: Iterable[Frame], path: str | os.PathLike[str]) -> Iterator[Fram
     """Frames with a name each: a frame without one has the file's, if it is alone.
 
     Raises:
-        UserError: a frame without a name among several.
+        InputError: a frame without a name among several.
     """
     alone = None
     for position, frame in enumerate(found):
@@ -150,7 +150,7 @@ def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
     """The molecule of a frame that has a name; `charge` overrules the file's.
 
     Raises:
-        UserError: as `read_xyz`.
+        InputError: as `read_xyz`.
     """
     entries = frame.entries
     name = entries["name"]
@@ -202,7 +202,7 @@ def symbols_of(frame: Frame) -> tuple[str, ...]:
     """Elements of a frame's atoms, without a look at the coordinates.
 
     Raises:
-        UserError: unknown element, or too few columns.
+        InputError: unknown element, or too few columns.
     """
     species, _, width = _columns(frame)
     symbols = []

@@ -12,7 +12,7 @@ from os import PathLike
 from typing import Any
 
 from dixc.elements import NUMBERS
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals.base import Functional
 from dixc.models import DEFAULT
 from dixc.pyscf.accelerated import Accelerated, Acceleration, accelerated
@@ -38,7 +38,7 @@ def accelerate(mf, xc: Functional | str | PathLike[str] | None = None, **setting
         PySCF's own kernel had to finish.
 
     Raises:
-        UserError: not a molecular closed-shell RKS/RHF, an unknown functional, or a setting that is none.
+        InputError: not a molecular closed-shell RKS/RHF, an unknown functional, or a setting that is none.
     """
     if isinstance(mf, Accelerated):
         mf = mf.undo_accelerate()
@@ -48,7 +48,7 @@ def accelerate(mf, xc: Functional | str | PathLike[str] | None = None, **setting
             as_functional(suited_functional(mf.mol) if xc is None else xc), **settings
         )
     except TypeError as error:
-        raise UserError(f"accelerate: {str(error).split('() ')[-1]}") from None
+        raise InputError(f"accelerate: {str(error).split('() ')[-1]}") from None
     return accelerated(mf, acceleration)
 
 

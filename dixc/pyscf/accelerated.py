@@ -12,7 +12,7 @@ from pyscf import lib
 from pyscf.lib import logger
 from pyscf.scf import chkfile
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals.base import Functional
 from dixc.functionals.identity import display_name
 from dixc.grassmann import split_orbitals
@@ -45,7 +45,7 @@ class Acceleration:
             None for "fitted" with `max_builds`, "functional" without.
 
     Raises:
-        UserError: a setting that is none of these.
+        InputError: a setting that is none of these.
     """
 
     functional: Functional = field(repr=False)
@@ -60,9 +60,9 @@ class Acceleration:
     def __post_init__(self) -> None:
         number = self.max_builds
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise UserError(f"accelerate: max_builds must be a whole number above zero, not {number!r}")
+            raise InputError(f"accelerate: max_builds must be a whole number above zero, not {number!r}")
         if self.surrogate is not None and self.surrogate not in SHARE_LEFT:
-            raise UserError(
+            raise InputError(
                 f"accelerate: surrogate must be one of {', '.join(SHARE_LEFT)}, not {self.surrogate!r}"
             )
 
@@ -149,7 +149,7 @@ class Accelerated:
         Orbitals and density are those after the last step. Another kernel() goes on from there.
 
         Raises:
-            UserError: what was changed since cannot be accelerated, such as fixed irreps.
+            InputError: what was changed since cannot be accelerated, such as fixed irreps.
         """
         require_suited(self)
         if self.max_cycle <= 0 or is_left_to_pyscf(self):

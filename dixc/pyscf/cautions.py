@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyscf.gto.mole import MoleBase
 
 from dixc.elements import NUMBERS
-from dixc.errors import UserError, warn
+from dixc.errors import InputError, warn
 from dixc.functionals.base import Functional
 from dixc.functionals.identity import display_name, is_untrained
 
@@ -19,17 +19,17 @@ def require_molecule(mol) -> None:
     """Refuses what has no density of a molecule.
 
     Raises:
-        UserError: no molecule of PySCF's, or one that is not built; a periodic cell, a model without atoms, or more
+        InputError: no molecule of PySCF's, or one that is not built; a periodic cell, a model without atoms, or more
             electrons than orbitals hold.
     """
     if not isinstance(mol, MoleBase):
-        raise UserError(f"a molecule of PySCF is needed (pyscf.gto.M), not {mol!r:.60}")
+        raise InputError(f"a molecule of PySCF is needed (pyscf.gto.M), not {mol!r:.60}")
     if not mol._built:
-        raise UserError("the molecule is not built yet: mol.build()")
+        raise InputError("the molecule is not built yet: mol.build()")
     if is_periodic(mol):
-        raise UserError("a periodic cell: dixc is for molecules (pyscf.gto.M, not pyscf.pbc)")
+        raise InputError("a periodic cell: dixc is for molecules (pyscf.gto.M, not pyscf.pbc)")
     if mol.natm == 0:
-        raise UserError("a model without atoms has no grid, which a dixc functional needs")
+        raise InputError("a model without atoms has no grid, which a dixc functional needs")
     require_room(mol)
 
 
@@ -37,21 +37,21 @@ def require_room(mol) -> None:
     """Refuses more electrons than orbitals hold.
 
     Raises:
-        UserError: so it is.
+        InputError: so it is.
     """
     if max(mol.nelec) > mol.nao:
-        raise UserError(f"{mol.nelectron} electrons do not fit into the {mol.nao} orbitals of this basis")
+        raise InputError(f"{mol.nelectron} electrons do not fit into the {mol.nao} orbitals of this basis")
 
 
 def require_closed_shell(mol) -> None:
     """Refuses open shells, and what `require_molecule` refuses.
 
     Raises:
-        UserError: so it is.
+        InputError: so it is.
     """
     require_molecule(mol)
     if mol.spin != 0:
-        raise UserError(
+        raise InputError(
             f"dixc.pyscf.RKS needs a closed shell, this molecule has spin {mol.spin}: use dixc.pyscf.UKS"
         )
 

@@ -11,7 +11,7 @@ from pyscf import df, lib
 from pyscf.df import addons, df_jk
 from pyscf.soscf.newton_ah import _CIAH_SOSCF
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals.base import Functional
 from dixc.functionals.files import resolve
 from dixc.functionals.identity import display_name, is_learned
@@ -33,7 +33,7 @@ class KohnSham:
             (a name wins over a file). The default is the shipped model that `dixc scf` takes, too.
 
     Raises:
-        UserError: `xc` is none of these; a periodic cell, a model without atoms, or too few orbitals.
+        InputError: `xc` is none of these; a periodic cell, a model without atoms, or too few orbitals.
     """
 
     def __init__(self, mol, xc: Functional | str | PathLike[str] = DEFAULT):
@@ -66,7 +66,7 @@ class KohnSham:
         mol = self.mol if mol is None else mol
         require_molecule(mol)
         if getattr(self, "irrep_nelec", None):
-            raise UserError("irrep_nelec: dixc's mean fields do not fix the electrons of irreps")
+            raise InputError("irrep_nelec: dixc's mean fields do not fix the electrons of irreps")
         warn_of_elements(self.functional, mol)  # the molecule may be another one than at the beginning
         return super().build(mol)
 
@@ -96,21 +96,21 @@ class KohnSham:
         """Nonlocal correlation: none.
 
         Raises:
-            UserError: it is asked for.
+            InputError: it is asked for.
         """
         if self.nlc:
-            raise UserError(f"nlc = {self.nlc!r}: dixc's mean fields have no nonlocal correlation")
+            raise InputError(f"nlc = {self.nlc!r}: dixc's mean fields have no nonlocal correlation")
         return False
 
     def do_disp(self, disp=None) -> bool:
         """Whether a dispersion correction is asked for by `disp`; the name of the functional never does.
 
         Raises:
-            UserError: `disp` names no functional whose parameters a learned one could take.
+            InputError: `disp` names no functional whose parameters a learned one could take.
         """
         wanted = disp or self.disp
         if wanted and is_learned(self.functional) and ":" not in str(wanted):
-            raise UserError(
+            raise InputError(
                 f"disp = {wanted!r}: there are no dispersion parameters for {self.xc}; those of another functional are "
                 f"taken by its name, such as {str(wanted) + ':b3lyp'!r}"
             )
@@ -123,7 +123,7 @@ class KohnSham:
         than classical functionals.
 
         Raises:
-            UserError: the functional is not pointwise.
+            InputError: the functional is not pointwise.
         """
         require_nuclear_derivatives(self)
         return with_grid_response(super().nuc_grad_method())
@@ -134,20 +134,20 @@ class KohnSham:
         """PySCF's second derivatives with respect to the nuclei, which leave out the response of the grid.
 
         Raises:
-            UserError: the functional is not pointwise.
+            InputError: the functional is not pointwise.
         """
         require_nuclear_derivatives(self)
         return super().Hessian()
 
     def to_gks(self, xc=None):
-        raise UserError("dixc's functionals are for collinear spins: no GKS; take dixc.pyscf.UKS")
+        raise InputError("dixc's functionals are for collinear spins: no GKS; take dixc.pyscf.UKS")
 
     def to_ghf(self):
         """Hartree-Fock with generalised orbitals from this solution."""
         return self.to_uhf().to_ghf()
 
     def to_gpu(self):
-        raise UserError("dixc's mean fields run on the CPU: no to_gpu")
+        raise InputError("dixc's mean fields run on the CPU: no to_gpu")
 
     def _as(self, old: type, new: type, xc: Functional | str | PathLike[str] | None):
         """This object with `new` for `old` among its classes: settings, fitted integrals, solvent and fields stay.
@@ -242,10 +242,10 @@ def require_nuclear_derivatives(mf: KohnSham) -> None:
     """Refuses derivatives that PySCF takes point by point of a functional that is not pointwise.
 
     Raises:
-        UserError: with the functional's name.
+        InputError: with the functional's name.
     """
     if not mf.functional.pointwise:
-        raise UserError(
+        raise InputError(
             f"{mf.xc}: no nuclear derivatives, because its energy depends on the nuclei themselves"
         )
 
@@ -261,10 +261,10 @@ def as_functional(xc: Functional | str | PathLike[str]) -> Functional:
     """A functional as it is, checked if its class is not dixc's, or by name or file (see `resolve`).
 
     Raises:
-        UserError: neither, or as `accepted` and `resolve`.
+        InputError: neither, or as `accepted` and `resolve`.
     """
     if isinstance(xc, Functional):
         return accepted(xc)
     if not isinstance(xc, str | PathLike) or not str(xc).strip():
-        raise UserError(f"xc = {xc!r}: a functional, its name or a model file is needed")
+        raise InputError(f"xc = {xc!r}: a functional, its name or a model file is needed")
     return resolve(xc)

@@ -19,7 +19,7 @@ from pyscf.dft import numint
 
 from dixc.core.grid import NVAR, AOGrid
 from dixc.core.xc import XCExpansion, density_kernel
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals.base import Functional, GridPoints, SpinDensity
 from dixc.functionals.identity import display_name
 
@@ -55,10 +55,10 @@ class LibxcFacade:
         """Whether there are derivatives of this order.
 
         Raises:
-            UserError: if wanted, because there are none.
+            InputError: if wanted, because there are none.
         """
         if deriv > 2 and raise_error:
-            raise UserError(THIRD_DERIVATIVES)
+            raise InputError(THIRD_DERIVATIVES)
         return deriv <= 2
 
     def rsh_coeff(self, xc_code) -> tuple[float, float, float]:
@@ -71,7 +71,7 @@ class LibxcFacade:
         return ()
 
     def eval_xc(self, *args, **kwargs):
-        raise UserError("dixc's functionals answer PySCF's eval_xc_eff, not the older eval_xc")
+        raise InputError("dixc's functionals answer PySCF's eval_xc_eff, not the older eval_xc")
 
 
 def _density_rows(rho: NDArray, xctype: str) -> tuple[torch.Tensor, bool]:
@@ -206,13 +206,13 @@ class NumInt(GridNumInt):
         beyond `deriv` (at most 2).
 
         Raises:
-            UserError: the functional is not pointwise, or third derivatives are wanted.
+            InputError: the functional is not pointwise, or third derivatives are wanted.
             ValueError: rows that are not those of the functional.
         """
         if not self.functional.pointwise:
-            raise UserError(f"{display_name(self.functional)} is not pointwise: it has no eval_xc_eff")
+            raise InputError(f"{display_name(self.functional)} is not pointwise: it has no eval_xc_eff")
         if deriv > 2:
-            raise UserError(THIRD_DERIVATIVES)
+            raise InputError(THIRD_DERIVATIVES)
         rho, polarized = _density_rows(np.array(rho, dtype=float), self.functional.xctype)
         ns, nvar, n_points = rho.shape
         grid = GridPoints(torch.ones(n_points, dtype=rho.dtype))

@@ -30,7 +30,7 @@ class RKS(KohnSham, rks.RKS):
         xc: what `KohnSham` takes.
 
     Raises:
-        UserError: open shell, or as `KohnSham`.
+        InputError: open shell, or as `KohnSham`.
     """
 
     def __init__(self, mol, xc: Functional | str | PathLike[str] = DEFAULT):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyscf import scf
 from pyscf.soscf.newton_ah import _CIAH_SOSCF
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.pyscf.cautions import is_periodic, require_room
 
 # where PySCF fills the lowest orbitals; any other get_occ fills others
@@ -16,22 +16,22 @@ def require_suited(mf) -> None:
     """Refuses what cannot be accelerated.
 
     Raises:
-        UserError: not a molecular closed-shell RKS or RHF, occupations that are not the lowest ones, or more electrons
+        InputError: not a molecular closed-shell RKS or RHF, occupations that are not the lowest ones, or more electrons
             than orbitals.
     """
     name = type(mf).__name__
     if not isinstance(mf, scf.hf.SCF):
-        raise UserError(f"accelerate needs a PySCF RKS or RHF object, not {name}")
+        raise InputError(f"accelerate needs a PySCF RKS or RHF object, not {name}")
     if is_periodic(mf.mol):
-        raise UserError("accelerate: a periodic cell; dixc is for molecules")
+        raise InputError("accelerate: a periodic cell; dixc is for molecules")
     if isinstance(mf, _CIAH_SOSCF):
-        raise UserError("accelerate takes the mean field itself, not its newton()")
+        raise InputError("accelerate takes the mean field itself, not its newton()")
     if not isinstance(mf, scf.hf.RHF) or isinstance(mf, scf.rohf.ROHF) or mf.mol.spin != 0:
-        raise UserError(
+        raise InputError(
             f"accelerate needs a molecular closed-shell RKS or RHF, not {name} with spin {mf.mol.spin}"
         )
     if getattr(mf, "irrep_nelec", None) or hasattr(mf, "smearing_method") or not _fills_lowest(mf):
-        raise UserError(
+        raise InputError(
             "accelerate fills the lowest orbitals: no fixed irreps (irrep_nelec), no smearing, and no get_occ of "
             "one's own (mom_occ, frac_occ)"
         )

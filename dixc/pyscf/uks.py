@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf.dft import uks
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.pyscf.mean_field import KohnSham
 from dixc.pyscf.rks import RKS
 
@@ -28,10 +28,10 @@ class UKS(KohnSham, uks.UKS):
         """The restricted mean field with the alpha orbitals of this solution, on the same functional or another one.
 
         Raises:
-            UserError: open shell.
+            InputError: open shell.
         """
         if self.mol.spin != 0:
-            raise UserError(f"an open shell (spin {self.mol.spin}) has no closed-shell RKS")
+            raise InputError(f"an open shell (spin {self.mol.spin}) has no closed-shell RKS")
         mf = self._as(UKS, RKS, xc)
         if mf.mo_coeff is not None:
             mf.mo_coeff, mf.mo_energy, mf.mo_occ = mf.mo_coeff[0], mf.mo_energy[0], 2 * mf.mo_occ[0]
@@ -47,14 +47,14 @@ class UKS(KohnSham, uks.UKS):
             hermi: symmetry of the density matrices to come: 1 symmetric, 0 none, 2 antisymmetric.
 
         Raises:
-            UserError: fractional occupations.
+            InputError: fractional occupations.
         """
         xc = None
         if hermi != 2:
             mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
             mo_occ = np.asarray(self.mo_occ if mo_occ is None else mo_occ)
             if not np.isin(mo_occ, (0, 1)).all():
-                raise UserError("the response needs occupations 0 and 1 (no smearing)")
+                raise InputError("the response needs occupations 0 and 1 (no smearing)")
             occupied = [c[:, occ > 0] for c, occ in zip(mo_coeff, mo_occ, strict=True)]
             grid, expansion = self._numint.spin_expansion(self.mol, self.grids, occupied)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 
 HARTREE_FOCK = "hf"
 
@@ -31,13 +31,13 @@ def check_functional(functional: str) -> None:
         functional: as PySCF names it.
 
     Raises:
-        UserError: with the reason.
+        InputError: with the reason.
     """
     if is_hartree_fock(functional):
         return
     reason = _refusal(functional)
     if reason is not None:
-        raise UserError(f"reference.functional: {reason}")
+        raise InputError(f"reference.functional: {reason}")
 
 
 def _refusal(functional: str) -> str | None:

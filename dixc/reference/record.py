@@ -20,7 +20,7 @@ from pyscf import lib
 from dixc import provenance
 from dixc.core.integrals import ERROR_NAMES
 from dixc.elements import SYMBOLS
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.reference.method import is_hartree_fock
 from dixc.store import decoding, molecules_hash, open_chunk
 
@@ -94,7 +94,7 @@ class ReferenceRecord:
             exact_exchange: fraction of exact exchange of the functional that they are for.
 
         Raises:
-            UserError: the record has no fitting errors.
+            InputError: the record has no fitting errors.
         """
         if self.coulomb_error is None or self.exchange_error is None:
             why = (
@@ -102,7 +102,7 @@ class ReferenceRecord:
                 if self.split == "test"
                 else "an older dixc made it: run its stage again"
             )
-            raise UserError(f"{self.name}: its reference has no fitting errors ({why})")
+            raise InputError(f"{self.name}: its reference has no fitting errors ({why})")
         packed = self.coulomb_error - 0.5 * exact_exchange * self.exchange_error
         operator = lib.unpack_tril(packed.astype(float))
         return operator, -0.5 * float(np.vdot(self.dm, operator))

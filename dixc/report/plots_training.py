@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.report.theme import colour, few_ticks, figure, plain
 from dixc.tables.metrics import floats
@@ -29,7 +29,7 @@ def read_logs(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
     """Training logs by name ({model}-{loss}-{seed}, from the file name).
 
     Raises:
-        UserError: a file is missing, no CSV table, or lacks `step` or `wall_s`.
+        InputError: a file is missing, no CSV table, or lacks `step` or `wall_s`.
     """
     logs = {}
     for path in map(Path, paths):
@@ -37,10 +37,10 @@ def read_logs(paths: Sequence[Path]) -> dict[str, pd.DataFrame]:
         try:
             log = pd.read_csv(path)
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: training log cannot be read ({str(error).splitlines()[0]})") from None
+            raise InputError(f"{path}: training log cannot be read ({str(error).splitlines()[0]})") from None
         absent = [column for column in AXES if column not in log]
         if absent:
-            raise UserError(f"{path}: no column {', '.join(absent)}")
+            raise InputError(f"{path}: no column {', '.join(absent)}")
         logs[path.stem] = log
     return logs
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 
 NEEDED = ("name", "formula", "chunk")
@@ -67,16 +67,16 @@ def read_molecules(path: Path) -> dict[str, dict[str, str]]:
     """Entries of molecules.csv by name.
 
     Raises:
-        UserError: no such file, or not such a table.
+        InputError: no such file, or not such a table.
     """
     require_regular(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
     absent = [column for column in NEEDED if column not in table]
     if absent:
-        raise UserError(f"{path}: no column {', '.join(absent)} (not the molecules.csv of a run)")
+        raise InputError(f"{path}: no column {', '.join(absent)} (not the molecules.csv of a run)")
     return {row["name"]: row for row in table.to_dict("records")}

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dixc.config import Config
 
 
-
 def run(reference: Path, config: Config, out: Path) -> None:
     """Write the derivative chunk that belongs to a reference chunk."""
     settings = config.derivatives.model_dump()
@@ -43,13 +42,3 @@ def run(reference: Path, config: Config, out: Path) -> None:
 def _is_left_out(record: ReferenceRecord, settings: dict) -> bool:
     limit = settings.get("states_max_heavy")
     return record.split == "test" and limit is not None and record.n_heavy > limit
-
-
-
-
-
-
-
-
-
-

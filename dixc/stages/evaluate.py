@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 SHOWN = 10  # molecules that a message names
 
 
-
-
 def run(functional: str, config: Config, reference: Path, out: Path) -> None:
     """Write the SCF chunk of a functional (registry name or model file) for a reference chunk."""
     settings = config.evaluation.scf.model_dump()
@@ -74,17 +72,3 @@ def _warn_of_known(name: str, functional: Functional, records: list[ReferenceRec
             DixcWarning,
             stacklevel=2,
         )
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -38,7 +38,7 @@ def run(config: Config, out: Path) -> None:
     The config's functionals are looked at first: what is wrong with them would stop the run hours later.
 
     Raises:
-        UserError: a file is wrong, a named molecule is unknown or no closed shell, or there are not enough; or a
+        InputError: a file is wrong, a named molecule is unknown or no closed shell, or there are not enough; or a
             functional of the config cannot be used.
     """
     from dixc.config.functionals import check_functionals

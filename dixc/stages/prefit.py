@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dixc import provenance
-from dixc.errors import DixcWarning, UserError
+from dixc.errors import DixcWarning, InputError
 from dixc.functionals import files, registry
 from dixc.functionals.base import PointwiseFunctional
 from dixc.reference.record import training_origin
@@ -22,7 +22,7 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     """Write the pre-fitted model `model` (an entry of `models:`) for one seed.
 
     Raises:
-        UserError: model not in the config, or a target that is not pointwise.
+        InputError: model not in the config, or a target that is not pointwise.
     """
     entry = config.model(model)
     seeded = {"seed": seed} if "seed" in registry.hyperparameters(entry.name) else {}
@@ -31,7 +31,7 @@ def run(config: Config, model: str, seed: int, references: list[Path], out: Path
     target = registry.create(settings.target)
     require_writable(out)
     if not isinstance(target, PointwiseFunctional):
-        raise UserError(f"prefit.target: {settings.target} is not pointwise")
+        raise InputError(f"prefit.target: {settings.target} is not pointwise")
     part = functional.pointwise_part
     records, symbols = sample(references)
     error = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dixc.core.integrals import FittedIntegrals
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.molecules import Molecule, read_xyz
 from dixc.provenance import file_hash, hash_of, origin, short
 from dixc.reference.method import check_functional
@@ -25,7 +25,7 @@ def run(molecules: Path, config: Config, out: Path) -> None:
     """Write the reference chunk of an xyz file; molecules that fail are recorded with their reason.
 
     Raises:
-        UserError: broken input, a functional or basis that cannot be a reference, or more failures than
+        InputError: broken input, a functional or basis that cannot be a reference, or more failures than
             `reference.max_failed_fraction`.
     """
     settings = config.reference.model_dump()
@@ -53,7 +53,7 @@ def _require_basis(listed: list[Molecule], basis: str, path: Path) -> None:
             return
         except UserError as error:
             reason = str(error)
-    raise UserError(f"reference.basis: {reason} (nor for any other molecule of {path})")
+    raise InputError(f"reference.basis: {reason} (nor for any other molecule of {path})")
 
 
 def _compute(molecule: Molecule, settings: dict, writer: ChunkWriter) -> None:

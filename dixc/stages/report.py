@@ -37,7 +37,7 @@ def run(
         molecules: molecules.csv of the run, for formulas and logs.
 
     Raises:
-        UserError: a table or log is missing or not what it should be, or `out` cannot be written.
+        InputError: a table or log is missing or not what it should be, or `out` cannot be written.
     """
     from dixc import provenance
     from dixc.store import sidecar

@@ -27,7 +27,7 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
         out: folder of the tables.
 
     Raises:
-        UserError: a part is missing, damaged, of another kind, or tells of the same molecule as another part; or a
+        InputError: a part is missing, damaged, of another kind, or tells of the same molecule as another part; or a
             molecule is in two splits.
     """
     from dixc.tables import details

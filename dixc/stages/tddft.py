@@ -91,15 +91,3 @@ def run(functional: str, config: Config, reference: Path, derivatives: Path, scf
         scf=scf,
     )
     write_csv(out, pd.DataFrame(rows, columns=COLUMNS), provenance.collect() | made_from)
-
-
-
-
-
-
-
-
-
-
-
-

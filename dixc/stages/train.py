@@ -41,7 +41,7 @@ def run(
     stale weights. With `training.processes` above one, so many processes do this together.
 
     Raises:
-        UserError: a file that is not what it should be, no such device, or molecules that are in training and in
+        InputError: a file that is not what it should be, no such device, or molecules that are in training and in
             validation, or are those of the test.
     """
     team, processes = parallel.Team(), config.training.processes

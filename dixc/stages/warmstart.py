@@ -75,7 +75,7 @@ def read_tags(chunk, path: Path) -> dict:
     """Model, loss and seed of an open SCF chunk.
 
     Raises:
-        UserError: it does not say.
+        InputError: it does not say.
     """
     with decoding(path):
         return {key: chunk.attrs[key] for key in ("model", "loss", "seed")}
@@ -85,7 +85,3 @@ def failed_row(name: str, failure: dict) -> dict:
     """The row of a molecule without a reference: nothing but its name, and that it failed."""
     known = {"split": failure["split"], "n_heavy": failure["n_heavy"]}
     return {"molecule": name, "converged": False} | known
-
-
-
-

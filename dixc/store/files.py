@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.inputs import AnyPath, irregular, opened
 from dixc.provenance import BLOCK_BYTES
 
@@ -30,16 +30,16 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError):
-        raise UserError(f"{path}: cannot write: a part of its path is a file, not a folder") from None
+        raise InputError(f"{path}: cannot write: a part of its path is a file, not a folder") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot write: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
 def require_writable(path: AnyPath) -> None:
     """Tries a place before hours of work go into what is to be written there.
 
     Raises:
-        UserError: nothing can be written there.
+        InputError: nothing can be written there.
     """
     path = Path(path)
     with writing(path):
@@ -54,7 +54,7 @@ def require_place(path: Path) -> None:
     """Refuses what a file must not be put in the place of: a device, say, would be gone."""
     kind = "a folder" if path.is_dir() else irregular(path)
     if kind is not None:
-        raise UserError(f"{path}: cannot write: it is {kind}")
+        raise InputError(f"{path}: cannot write: it is {kind}")
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def atomic_file(path: AnyPath, buffering: int = -1) -> Iterator[BinaryIO]:
         buffering: as for `open`; without a buffer (0) a write may be cut short, as `write` then tells.
 
     Raises:
-        UserError: it cannot be written; nothing is left behind, and a file that was there stays.
+        InputError: it cannot be written; nothing is left behind, and a file that was there stays.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -124,7 +124,7 @@ def decoding(path: AnyPath) -> Iterator[None]:
     """Turns whatever comes of reading a file with wrong content into one line; for code that only reads.
 
     Raises:
-        UserError: something is missing in the file, or is not of the kind that dixc writes.
+        InputError: something is missing in the file, or is not of the kind that dixc writes.
     """
     try:
         yield
@@ -132,7 +132,7 @@ def decoding(path: AnyPath) -> Iterator[None]:
         raise
     except Exception as error:  # a wrong file can make any layer stumble: HDF5, NumPy, JSON
         problem = " ".join(str(error).split())[:100] or type(error).__name__
-        raise UserError(f"{path}: not as dixc writes it ({problem}); run its stage again") from error
+        raise InputError(f"{path}: not as dixc writes it ({problem}); run its stage again") from error
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def open_chunk(path: AnyPath, stage: str | None = None, verify: bool = True) -> 
         verify: False if this process has verified this very file before.
 
     Raises:
-        UserError: missing, no chunk, damaged, of a newer format, of another stage, or with links (`require_plain`).
+        InputError: missing, no chunk, damaged, of a newer format, of another stage, or with links (`require_plain`).
     """
     import h5py
 
@@ -160,7 +160,7 @@ def open_chunk(path: AnyPath, stage: str | None = None, verify: bool = True) -> 
                 require_plain(file, path)
             found = str(file.attrs.get("stage", "unknown"))
         if stage not in (None, found):
-            raise UserError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
+            raise InputError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
         yield file
 
 
@@ -172,7 +172,7 @@ def require_plain(file: h5py.File, path: AnyPath) -> None:
     would fill the memory.
 
     Raises:
-        UserError: such a link or dataset, with its name.
+        InputError: such a link or dataset, with its name.
     """
     import h5py
 
@@ -188,7 +188,7 @@ def require_plain(file: h5py.File, path: AnyPath) -> None:
         filter(None, map(partial(_oddity, file), names)), None
     )
     if problem is not None:
-        raise UserError(f"{path}: not as dixc writes it ({problem})")
+        raise InputError(f"{path}: not as dixc writes it ({problem})")
 
 
 def _oddity(file: h5py.File, name: str) -> str | None:
@@ -255,16 +255,16 @@ def _verify(path: Path) -> None:
         with opened(path) as file:
             header = file.read(HEADER_BYTES)
             if not header.startswith(MAGIC):
-                raise UserError(f"{path}: not a chunk file of dixc")
+                raise InputError(f"{path}: not a chunk file of dixc")
             version = re.match(rb"format=(\d+) ", header[len(MAGIC) :])
             if version and int(version[1]) > FORMAT_VERSION:
                 versions = f"format {int(version[1])}, this one knows {FORMAT_VERSION}"
-                raise UserError(f"{path}: written by a newer dixc ({versions})")
+                raise InputError(f"{path}: written by a newer dixc ({versions})")
             sound = header == _header(*_digest(file))
     except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
     if not sound:
-        raise UserError(f"{path}: damaged (its checksum is wrong); delete it and run its stage again")
+        raise InputError(f"{path}: damaged (its checksum is wrong); delete it and run its stage again")
 
 
 def _header(digest: str, size: int) -> bytes:

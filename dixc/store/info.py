@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.provenance import file_hash
 from dixc.store.files import AnyPath, decoding, open_chunk
 
@@ -22,7 +22,7 @@ def read_info(path: AnyPath) -> dict[str, Any]:
         stage, format_version, split, settings, provenance, molecules (names) and failed (name -> reason).
 
     Raises:
-        UserError: as `open_chunk`.
+        InputError: as `open_chunk`.
     """
     with open_chunk(path) as file, decoding(path):
         groups = list(file.values())
@@ -43,7 +43,7 @@ def molecules_hash(path: AnyPath) -> str:
     """Hash of the molecules from which a chunk was made; "" if it does not say.
 
     Raises:
-        UserError: as `open_chunk`.
+        InputError: as `open_chunk`.
     """
     return str(read_info(path)["provenance"].get("molecules", ""))
 
@@ -58,7 +58,7 @@ def require_made_from(chunk: h5py.File, path: AnyPath, **inputs: AnyPath | Seque
             of is let pass.
 
     Raises:
-        UserError: a file of another content.
+        InputError: a file of another content.
     """
     with decoding(path):
         known = json.loads(chunk.attrs["provenance"]).get("inputs", {})
@@ -68,7 +68,7 @@ def require_made_from(chunk: h5py.File, path: AnyPath, **inputs: AnyPath | Seque
         files = [given] if isinstance(given, str | os.PathLike) else list(given)
         if digest not in map(file_hash, files):
             names = ", ".join(map(str, files))
-            raise UserError(
+            raise InputError(
                 f"{path}: made from another {role} file than {names}; run its stage again with this one"
             )
 
@@ -77,13 +77,13 @@ def molecule_group(chunk: h5py.File, path: AnyPath, name: str) -> h5py.Group:
     """The group of a molecule.
 
     Raises:
-        UserError: the chunk has no such molecule, or it failed.
+        InputError: the chunk has no such molecule, or it failed.
     """
     if name not in chunk:
-        raise UserError(f"{path}: no molecule {name} in it; is it of another file of molecules?")
+        raise InputError(f"{path}: no molecule {name} in it; is it of another file of molecules?")
     group = chunk[name]
     if str(group.attrs.get("status", "ok")) != "ok":
-        raise UserError(
+        raise InputError(
             f"{path}: molecule {name} failed there: {group.attrs.get('reason', 'no reason given')}"
         )
     return group

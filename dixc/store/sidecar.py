@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.provenance import file_hash
 from dixc.store.csvtext import csv_bytes
@@ -52,7 +52,7 @@ def write_csv(path: Path, rows: pd.DataFrame, record: Mapping[str, Any]) -> None
     """Writes a table in one step, its provenance beside it before it appears.
 
     Raises:
-        UserError: it cannot be written; a table that was there stays.
+        InputError: it cannot be written; a table that was there stays.
     """
     content = csv_bytes(rows)
     write_sidecar(path.with_name(f"{path.name}.{NAME}"), {path.name: content}, record)
@@ -67,7 +67,7 @@ def read_sidecar(path: Path) -> dict[str, Any] | None:
         The record, and `changed`: True if the file is not the one that the record was written for.
 
     Raises:
-        UserError: a sidecar is there and damaged.
+        InputError: a sidecar is there and damaged.
     """
     for sidecar in (path.with_name(f"{path.name}.{NAME}"), path.with_name(NAME)):
         if sidecar.is_file():
@@ -82,22 +82,22 @@ def parse(path: Path) -> dict[str, Any]:
     """The content of a sidecar.
 
     Raises:
-        UserError: it is none, damaged, or from a newer dixc.
+        InputError: it is none, damaged, or from a newer dixc.
     """
     require_regular(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
-        raise UserError(f"{path}: not valid JSON") from None
+        raise InputError(f"{path}: not valid JSON") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not a provenance file of dixc")
+        raise InputError(f"{path}: not a provenance file of dixc")
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
-        raise UserError(f"{path}: written by a newer dixc (format {version}, this one knows {VERSION})")
+        raise InputError(f"{path}: written by a newer dixc (format {version}, this one knows {VERSION})")
     if not isinstance(content.get("files"), dict) or not isinstance(content.get("provenance"), dict):
-        raise UserError(f"{path}: incomplete provenance file")
+        raise InputError(f"{path}: incomplete provenance file")
     return content
 
 
@@ -112,7 +112,7 @@ def read_comment(path: Path) -> dict[str, Any] | None:
     """The record that `comment` put at a file's end; None if there is none.
 
     Raises:
-        UserError: the file cannot be read.
+        InputError: the file cannot be read.
     """
     require_regular(path)
     try:
@@ -121,7 +121,7 @@ def read_comment(path: Path) -> dict[str, Any] | None:
             found = COMMENT.search(file.read().decode("utf-8", errors="replace"))
         record = json.loads(found[1]) if found else None
     except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dixc import provenance
-from dixc.errors import UserError
+from dixc.errors import InputError, UserError
 from dixc.store.files import FORMAT_VERSION, AnyPath, open_chunk, require_place, write_chunk, writing
 from dixc.version import __version__
 
@@ -45,7 +45,7 @@ class ChunkWriter:
             origin: hashes of what it is made from (`provenance.origin`), kept beside the versions.
 
         Raises:
-            UserError: nothing can be written there.
+            InputError: nothing can be written there.
         """
         self.path = Path(path)
         self.stage = stage
@@ -85,7 +85,7 @@ class ChunkWriter:
             units: unit of each dataset; "1" (no unit) for those not named.
 
         Raises:
-            UserError: it cannot be written.
+            InputError: it cannot be written.
         """
         self._write_part(name, arrays, {**attributes, "status": "ok", "reason": ""}, units or {})
 
@@ -101,7 +101,7 @@ class ChunkWriter:
             max_failed_fraction: largest share of failed molecules, 0 to 1.
 
         Raises:
-            UserError: too many failed (these are computed again in the next run, the finished ones are kept),
+            InputError: too many failed (these are computed again in the next run, the finished ones are kept),
                 or the file cannot be written.
         """
         missing = [name for name in self._seen if name not in self._done]
@@ -114,7 +114,7 @@ class ChunkWriter:
             with writing(self.path):
                 for name in failed:
                     self._done.pop(name).unlink()
-            raise UserError(f"{self.path}: {_too_many(failed, len(order), max_failed_fraction)}")
+            raise InputError(f"{self.path}: {_too_many(failed, len(order), max_failed_fraction)}")
         splits = {split for _, _, split in found.values()}
         root = {
             **self.attributes,

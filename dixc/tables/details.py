@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.tables.merge import COLUMNS, OF_PARTS, as_types
 from dixc.tables.metrics import KEYS, sort_rows
 
@@ -33,7 +33,7 @@ def convergence(scf: Paths, warmstart: Paths) -> list[dict[str, Any]]:
     """Rows of convergence.csv from SCF chunks and warm-start parts; none from files that have no cycles.
 
     Raises:
-        UserError: cycles that are no numbers.
+        InputError: cycles that are no numbers.
     """
     rows = [row for path in scf for row in _of_chunk(Path(path))]
     return rows + [row for path in warmstart for row in _of_part(Path(path))]
@@ -68,7 +68,7 @@ def _of_part(path: Path) -> Iterator[dict[str, Any]]:
         try:
             values = [np.array(row[name].split(), dtype=float) for name in HISTORY]
         except ValueError as error:
-            raise UserError(f"{path}: cycles of {row['molecule']}: {error}") from None
+            raise InputError(f"{path}: cycles of {row['molecule']}: {error}") from None
         yield from _cycles(tags | {"converged": converged, "scf_of": "reference"}, *values)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.evaluation.history import BUILD_ERRORS
 from dixc.inputs import require_regular
 from dixc.store.folder import write_files
@@ -64,10 +64,6 @@ TRUTH = {"True": True, "False": False}
 Paths = Sequence[Path]
 
 
-
-
-
-
 def merge(scf: Paths, warmstart: Paths, tddft: Paths) -> dict[str, pd.DataFrame]:
     """The three tables of all parts, sorted."""
     return {
@@ -91,7 +87,7 @@ def _gather(name: str, paths: Paths, read: Callable[[Path], pd.DataFrame]) -> pd
         first = table.loc[repeated.idxmax(), IDENTITY[name]]
         files = [str(path) for path, part in parts if (part[KEYS] == first[KEYS]).all(axis=1).any()]
         words = ", ".join(f"{key} {value}" for key, value in first.items())
-        raise UserError(f"{' and '.join(files)}: the same row twice in table {name} ({words})")
+        raise InputError(f"{' and '.join(files)}: the same row twice in table {name} ({words})")
     _require_one_split(table, name)
     if name == "scf":
         table["e_tot_error_fit_mEh"] = fitted_errors(table, element_counts(table.pop("atomic_numbers")))
@@ -105,7 +101,7 @@ def _require_one_split(table: pd.DataFrame, name: str) -> None:
     if len(several):
         words = [f"{molecule} ({', '.join(found)})" for molecule, found in several.head(SHOWN).items()]
         more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
-        raise UserError(f"table {name}: molecules in more than one split: {', '.join(words)}{more}")
+        raise InputError(f"table {name}: molecules in more than one split: {', '.join(words)}{more}")
 
 
 def read_chunk(path: Path) -> pd.DataFrame:
@@ -128,7 +124,7 @@ def read_chunk(path: Path) -> pd.DataFrame:
                     row[column] = float(_attribute(group, column, where, default))
             known = "atomic_numbers" in group
             if ok and not known:
-                raise UserError(f"{where}: no dataset atomic_numbers")
+                raise InputError(f"{where}: no dataset atomic_numbers")
             row["atomic_numbers"] = tuple(int(z) for z in group["atomic_numbers"][()]) if known else ()
             rows.append(row)
     return pd.DataFrame(rows)
@@ -138,7 +134,7 @@ def _attribute(node: Any, name: str, where: Path | str, default: object = None) 
     """An HDF5 attribute; UserError if it is absent and has no default."""
     value = node.attrs.get(name, default)
     if value is None:
-        raise UserError(f"{where}: no attribute {name}")
+        raise InputError(f"{where}: no attribute {name}")
     return value
 
 
@@ -148,7 +144,7 @@ def read_table(path: Path, name: str, of_part: bool = False) -> pd.DataFrame:
     Columns of LATER may be missing.
 
     Raises:
-        UserError: no such file, other columns, or something that is not a number where one belongs.
+        InputError: no such file, other columns, or something that is not a number where one belongs.
     """
     path, wanted = Path(path), COLUMNS[name]
     numbers = [column for column in wanted if column not in TEXT | {"converged"}]
@@ -159,15 +155,15 @@ def read_table(path: Path, name: str, of_part: bool = False) -> pd.DataFrame:
             dtype=dict.fromkeys([*TEXT, "converged"], str),
         )  # fmt: skip
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file") from None
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
     missing = [column for column in wanted if column not in (*table, *LATER.get(name, ()))]
     known = [*wanted, *(OF_PARTS.get(name, ()) if of_part else ())]
     unknown = [column for column in table if column not in known]
     for words, columns in (("no column", missing), ("unknown column", unknown)):
         if columns:
-            raise UserError(f"{path}: {words} {', '.join(columns)} (a {name} table has {', '.join(wanted)})")
+            raise InputError(f"{path}: {words} {', '.join(columns)} (a {name} table has {', '.join(wanted)})")
     return as_types(table, name, path)
 
 
@@ -190,7 +186,7 @@ def as_types(table: pd.DataFrame, name: str, path: Path | None = None) -> pd.Dat
                 number = pd.to_numeric(values).astype("float64")
                 result[column] = number.astype("Int64") if column in INTEGERS else number
         except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{where}: column {column}: {error} is not what belongs there") from None
+            raise InputError(f"{where}: column {column}: {error} is not what belongs there") from None
     return pd.DataFrame(result, columns=COLUMNS[name])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dixc import provenance
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.store import atomic_file, held_errors
 
@@ -24,7 +24,7 @@ def save(trainer: Trainer) -> None:
     """Write the trainer's state to its checkpoint file, in one step.
 
     Raises:
-        UserError: it cannot be written; the last checkpoint stays.
+        InputError: it cannot be written; the last checkpoint stays.
     """
     state = {"format": FORMAT, "version": VERSION, "provenance": provenance.collect()}
     state |= {"loss": trainer.loss, "seed": trainer.seed}
@@ -40,7 +40,7 @@ def restore(trainer: Trainer) -> None:
     """Continue from the checkpoint file if it exists.
 
     Raises:
-        UserError: the file cannot be read as a checkpoint of this run.
+        InputError: the file cannot be read as a checkpoint of this run.
     """
     if not trainer.checkpoint.exists():
         return
@@ -54,7 +54,7 @@ def restore(trainer: Trainer) -> None:
         trainer.orbitals = {k: tuple(o.numpy() for o in v) for k, v in state["orbitals"].items()}
     except Exception as error:
         problem = str(error).splitlines()[0][:120]
-        raise UserError(
+        raise InputError(
             f"{trainer.checkpoint}: not a usable checkpoint ({problem}); delete it to start over"
         ) from error
 

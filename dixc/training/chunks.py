@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyscf.data.nist import BOHR
 
 from dixc.elements import SYMBOLS
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.molecules import Molecule
 from dixc.molecules.duplicates import Geometries
 from dixc.reference.record import record_from_group
@@ -54,7 +54,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
         splits: the split that each molecule was chosen for, by name.
 
     Raises:
-        UserError: no molecule at all, two of one name, a molecule without derivatives although derivative chunks are
+        InputError: no molecule at all, two of one name, a molecule without derivatives although derivative chunks are
             given, or derivatives of other references.
     """
 
@@ -79,7 +79,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
         for path in map(Path, references):
             self._index_references(path, bool(derivatives))
         if not self._references:
-            raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+            raise InputError(f"no usable molecule in {', '.join(map(str, references))}")
 
     def _index_derivatives(self, path: Path, references: Sequence[Path]) -> None:
         stamp = _stamp(path)
@@ -98,9 +98,9 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
                 if group.attrs["status"] != "ok":
                     continue
                 if need_derivatives and name not in self._derivatives:
-                    raise UserError(f"{path}: molecule {name} has no Hessian in the derivative chunks given")
+                    raise InputError(f"{path}: molecule {name} has no Hessian in the derivative chunks given")
                 if name in self._references:
-                    raise UserError(f"{path}: molecule {name} is in {self._references[name].path} already")
+                    raise InputError(f"{path}: molecule {name} is in {self._references[name].path} already")
                 self._references[name] = Place(path, key, stamp)
                 self.splits[name] = str(group.attrs["split"])
                 self._numbers |= set(np.array(group["atomic_numbers"]).tolist())
@@ -147,12 +147,12 @@ def require_disjoint(train: ChunkedMolecules, validation: ChunkedMolecules) -> N
     Molecules are the same by name, or by formula, charge and geometry.
 
     Raises:
-        UserError: with their names.
+        InputError: with their names.
     """
     for role, molecules in (("training", train), ("validation", validation)):
         test = [name for name, split in molecules.splits.items() if split == "test"]
         if test:
-            raise UserError(f"{_count(test)} of the split test given for {role}: {_listed(test)}")
+            raise InputError(f"{_count(test)} of the split test given for {role}: {_listed(test)}")
     known = Geometries()
     for molecule in validation.geometries():
         known.add(molecule)
@@ -163,7 +163,7 @@ def require_disjoint(train: ChunkedMolecules, validation: ChunkedMolecules) -> N
         elif (same := known.find(molecule)) is not None:
             shared.append(f"{molecule.name} ({same} in validation)")
     if shared:
-        raise UserError(f"{_count(shared)} in training and in validation: {_listed(shared)}")
+        raise InputError(f"{_count(shared)} in training and in validation: {_listed(shared)}")
 
 
 def _count(names: Sequence[str]) -> str:
@@ -184,5 +184,5 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise InputError(f"{path}: no such file") from None
     return status.st_mtime_ns, status.st_size

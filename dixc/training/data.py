@@ -20,7 +20,7 @@ from pyscf.scf import hf
 from dixc.core.grid import AOGrid, OrbitalValues
 from dixc.core.integrals import ExactIntegrals, FittedIntegrals
 from dixc.core.xc import XCExpansion, density_kernel
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.excitations import kernel_matrix
 from dixc.excitations.matrices import NEGLIGIBLE_ELECTRONS
 from dixc.functionals import registry
@@ -251,10 +251,10 @@ class TrainingMolecule:
         Their amplitudes are rounded to float32; scaled anew, they give the reference's energies to a microhartree.
 
         Raises:
-            UserError: its derivatives have none.
+            InputError: its derivatives have none.
         """
         if not set(STATE_NAMES) <= set(self._derivatives):
-            raise UserError(
+            raise InputError(
                 f"{self.record.name}: its derivatives have no amplitudes of excitations "
                 "(an older dixc made them: run the stage again, or set training.excitation.weight to 0)"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dixc.errors import UserError
+from dixc.errors import InputError
 
 
 def chosen_device(name: str, rank: int = 0) -> torch.device:
@@ -15,7 +15,7 @@ def chosen_device(name: str, rank: int = 0) -> torch.device:
         rank: of this process among those of a training; "cuda" is the first GPU for the first, and so on in turn.
 
     Raises:
-        UserError: there is no such device, or this build of PyTorch cannot use it.
+        InputError: there is no such device, or this build of PyTorch cannot use it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -25,10 +25,10 @@ def chosen_device(name: str, rank: int = 0) -> torch.device:
     if not torch.cuda.is_available():
         built = torch.version.cuda is not None
         reason = "no usable GPU" if built else "this PyTorch is built without CUDA"
-        raise UserError(f"training.device: {name!r} is not available ({reason}); use auto or cpu")
+        raise InputError(f"training.device: {name!r} is not available ({reason}); use auto or cpu")
     count = torch.cuda.device_count()
     if device.index is not None and device.index >= count:
-        raise UserError(
+        raise InputError(
             f"training.device: {name!r} is not available ({count} CUDA device(s), counted from 0)"
         )
     return torch.device("cuda", rank % count) if device.index is None and rank else device

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dixc.config.training import Training
-from dixc.errors import DixcWarning, UserError
+from dixc.errors import DixcWarning, InputError
 from dixc.functionals import probe
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
@@ -42,7 +42,7 @@ ORBITALS_GB = (
 def _trainable(functional: Functional, precision: str) -> Functional:
     """The functional in training mode, its weights in the precision that it stands, tried if it is not of dixc."""
     if not any(p.requires_grad for p in functional.parameters()):
-        raise UserError(f"{probe.name_of_class(functional)} has no parameters to train")
+        raise InputError(f"{probe.name_of_class(functional)} has no parameters to train")
     functional = functional.double().train()
     if probe.is_foreign(functional):
         probe.check(functional, f"{probe.name_of_class(functional)} (in training mode)")
@@ -61,7 +61,7 @@ class Trainer:
         checkpoint: file for resuming.
 
     Raises:
-        UserError: a functional that has nothing to train, or is not of dixc and not what a functional must be.
+        InputError: a functional that has nothing to train, or is not of dixc and not what a functional must be.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Trainer:
         elif not self.metropolis or self.metropolis.moved:
             self.bad_steps = 0
         if self.bad_steps >= MAX_BAD_STEPS:
-            raise UserError(
+            raise InputError(
                 f"training {self.loss} (seed {self.seed}) step {self.step + 1}, molecule {name}: "
                 f"{MAX_BAD_STEPS} steps in a row had no converged SCF or no finite gradient; "
                 "lower training.learning_rate"

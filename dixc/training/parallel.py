@@ -49,7 +49,7 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
         *args: its arguments, to be pickled.
 
     Raises:
-        UserError: that of the first process that had one; the others are ended.
+        InputError: that of the first process that had one; the others are ended.
     """
     threads = max(1, torch.get_num_threads() // processes)
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
@@ -63,7 +63,7 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
             told = Path(folder) / "error"
             if not told.exists():
                 raise
-            raise UserError(told.read_text(encoding="utf-8")) from None
+            raise InputError(told.read_text(encoding="utf-8")) from None
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from dixc.core.grid import AOGrid
 from dixc.core.xc import invariants
 from dixc.elements import SYMBOLS
-from dixc.errors import UserError
+from dixc.errors import InputError
 from dixc.functionals.base import N_INVARIANTS, Functional, SpinDensity
 from dixc.reference.record import ReferenceRecord, elements, read_records
 from dixc.store import read_info
@@ -32,17 +32,15 @@ MOST_MOLECULES = 500  # their grids are held in memory; the points of the fit ar
 SCALE = 1e4  # brings the loss near 1, where the line search of L-BFGS works best
 
 
-
-
 def sample(references: list[Path]) -> tuple[list[ReferenceRecord], list[str]]:
     """At most `MOST_MOLECULES` of all molecules, evenly chosen, and the elements of all.
 
     Raises:
-        UserError: there are none.
+        InputError: there are none.
     """
     total = sum(len(info["molecules"]) - len(info["failed"]) for info in map(read_info, references))
     if not total:
-        raise UserError(f"no usable molecule in {', '.join(map(str, references))}")
+        raise InputError(f"no usable molecule in {', '.join(map(str, references))}")
     stride, number, chosen, symbols = -(-total // MOST_MOLECULES), 0, [], set()
     for path in references:
         for record in read_records(path):  # a file at a time: all of them may be more than memory holds

@@ -48,7 +48,7 @@ def start(config: Config | Mapping[str, Any], root: str | os.PathLike[str] = "re
         root: folder of all runs.
 
     Raises:
-        UserError: a wrong setting, or a folder that cannot be written.
+        InputError: a wrong setting, or a folder that cannot be written.
     """
     config = config if isinstance(config, Config) else validate(config)
     folder = Path(root) / config.run
