@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dixc import provenance
-from dixc.errors import InputError, UserError
+from dixc.errors import UserError
 from dixc.store.files import FORMAT_VERSION, AnyPath, open_chunk, require_place, write_chunk, writing
 from dixc.version import __version__
 
@@ -114,7 +114,7 @@ class ChunkWriter:
             with writing(self.path):
                 for name in failed:
                     self._done.pop(name).unlink()
-            raise InputError(f"{self.path}: {_too_many(failed, len(order), max_failed_fraction)}")
+            raise UserError(f"{self.path}: {_too_many(failed, len(order), max_failed_fraction)}")
         splits = {split for _, _, split in found.values()}
         root = {
             **self.attributes,

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dixc.config.training import Training
-from dixc.errors import DixcWarning, InputError
+from dixc.errors import DixcWarning, InputError, NotConverged
 from dixc.functionals import probe
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
@@ -210,7 +210,7 @@ class Trainer:
         elif not self.metropolis or self.metropolis.moved:
             self.bad_steps = 0
         if self.bad_steps >= MAX_BAD_STEPS:
-            raise InputError(
+            raise NotConverged(
                 f"training {self.loss} (seed {self.seed}) step {self.step + 1}, molecule {name}: "
                 f"{MAX_BAD_STEPS} steps in a row had no converged SCF or no finite gradient; "
                 "lower training.learning_rate"

@@ -63,7 +63,7 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
             told = Path(folder) / "error"
             if not told.exists():
                 raise
-            raise InputError(told.read_text(encoding="utf-8")) from None
+            raise UserError(told.read_text(encoding="utf-8")) from None
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
