@@ -58,6 +58,8 @@ test-slurm: python
 
 lint:
 	$(IN_TEST) ruff check .
+	$(IN_TEST) ruff format --check .
+	$(IN_TEST) mypy
 	$(IN_TEST) snakefmt --check Snakefile workflow
 
 python:
