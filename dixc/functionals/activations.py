@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,17 +141,21 @@ class _Derivative(torch.autograd.Function):
     """The derivative of some order as a function of z; its own derivative is the next."""
 
     @staticmethod
-    def forward(ctx, z: Tensor, values: _Values, order: int) -> Tensor:
+    def forward(ctx: Any, z: Tensor, values: _Values, order: int) -> Tensor:
         ctx.save_for_backward(z)
         ctx.values, ctx.order = values, order
-        return values[
-            order
-        ].detach()  # another tensor on the same memory: autograd labels what is returned here
+        # another tensor on the same memory: autograd labels what is returned here
+        return values[order].detach()
 
     @staticmethod
-    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
         (z,) = ctx.saved_tensors
-        return cotangent * _Derivative.apply(z, ctx.values, ctx.order + 1), None, None
+        return cotangent * _derivative(z, ctx.values, ctx.order + 1), None, None
+
+
+def _derivative(z: Tensor, values: _Values, order: int) -> Tensor:
+    """The derivative of this order, which can itself be differentiated."""
+    return _Derivative.apply(z, values, order)  # type: ignore[no-untyped-call]
 
 
 _VALUES: dict[str, type[_Values]] = {"gelu": _Gelu, "silu": _Silu, "elu": _Elu}
@@ -158,4 +163,4 @@ _VALUES: dict[str, type[_Values]] = {"gelu": _Gelu, "silu": _Silu, "elu": _Elu}
 
 def shared(name: str, z: Tensor) -> Tensor:
     """The activation "gelu", "silu" or "elu" at z."""
-    return _Derivative.apply(z, _VALUES[name](z), 0)
+    return _derivative(z, _VALUES[name](z), 0)

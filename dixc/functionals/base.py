@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 N_INVARIANTS = {("LDA", 1): 1, ("GGA", 1): 2, ("MGGA", 1): 3, ("LDA", 2): 2, ("GGA", 2): 5, ("MGGA", 2): 7}
 
@@ -60,6 +64,25 @@ class GridPoints:
         return GridPoints(self.weights[points], coords, self.atom_coords, self.atom_charges)
 
 
+class Channel(NamedTuple):
+    """Spin-scaled invariants (N,) of one spin; None where the xctype does not have them."""
+
+    n: Tensor
+    sigma: Tensor | None
+    tau: Tensor | None
+
+
+def present(invariant: Tensor | None) -> Tensor:
+    """An invariant of a density whose xctype must have it.
+
+    Raises:
+        ValueError: the density is of a simpler xctype.
+    """
+    if invariant is None:
+        raise ValueError("the density of a simpler xctype lacks an invariant that the functional needs")
+    return invariant
+
+
 class SpinDensity:
     """Named access to invariants of either spin case.
 
@@ -86,22 +109,24 @@ class SpinDensity:
         self.tau: Tensor | None = None
         self.n: Tensor
         if self.closed_shell:
-            self.n, self.sigma, self.tau = (*x, None, None)[:3]
-            self.channels = [(self.n, self.sigma, self.tau)]
+            self.n = x[0]
+            self.sigma = x[1] if gga else None
+            self.tau = x[2] if mgga else None
+            self.channels = [Channel(self.n, self.sigma, self.tau)]
             return
         n_a, n_b = x[0], x[1]
         self.n = n_a + n_b
         # an empty point has no polarisation; the guard keeps 0/0 out of every derivative
         occupied = self.n > 0
         self.zeta = torch.where(occupied, (n_a - n_b) / torch.where(occupied, self.n, 1.0), 0.0)
-        sigma_s, tau_s = (None, None), (None, None)
         if gga:
             self.sigma = x[2] + 2 * x[3] + x[4]
-            sigma_s = (4 * x[2], 4 * x[4])
         if mgga:
             self.tau = x[5] + x[6]
-            tau_s = (2 * x[5], 2 * x[6])
-        self.channels = [(2 * n_a, sigma_s[0], tau_s[0]), (2 * n_b, sigma_s[1], tau_s[1])]
+        self.channels = [
+            Channel(2 * n, 4 * x[sigma] if gga else None, 2 * x[tau] if mgga else None)
+            for n, sigma, tau in ((n_a, 2, 5), (n_b, 4, 6))
+        ]
 
     def part(self, points: Tensor, dtype: torch.dtype | None = None, dense: bool = False) -> SpinDensity:
         """Some points (indices) of this density, in another precision if wanted."""
@@ -167,6 +192,8 @@ class Functional(nn.Module):
 
     Attributes:
         hyperparameters: keywords to build it again, for model files; those it was made with, unless it sets others.
+        metadata: provenance of its weights, if they came from a model file.
+        name: what logs and `mf.xc` call it; empty: made of `metadata` or the registry (`identity.display_name`).
     """
 
     xctype: str = "MGGA"
@@ -176,6 +203,8 @@ class Functional(nn.Module):
     comes_trained: bool = False
     single_precision: bool = False
     hyperparameters: dict[str, Any]
+    metadata: Mapping[str, Any] = MappingProxyType({})
+    name: str = ""
 
     def __init_subclass__(cls, **keywords: Any):
         super().__init_subclass__(**keywords)
@@ -183,7 +212,7 @@ class Functional(nn.Module):
             if name not in vars(cls):
                 setattr(cls, name, False)
 
-    def __new__(cls, *args: Any, **keywords: Any):
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
         functional = super().__new__(cls)
         functional.__dict__["hyperparameters"] = _by_name(cls, args, keywords)
         return functional
@@ -204,31 +233,31 @@ class Functional(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Functional:
         """Move or convert the weights, but never to a lower precision than they may have (`single_precision`)."""
         if self.single_precision:
-            return super()._apply(fn, recurse)
+            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
         def keep_precision(tensor: Tensor) -> Tensor:
-            found = fn(tensor)
-            lower = found.dtype.is_floating_point and found.dtype.itemsize < tensor.dtype.itemsize
-            return tensor.to(found.device) if lower else found
+            converted = fn(tensor)
+            lower = converted.dtype.is_floating_point and converted.dtype.itemsize < tensor.dtype.itemsize
+            return tensor.to(converted.device) if lower else converted
 
-        return super()._apply(keep_precision, recurse)
+        return super()._apply(keep_precision, recurse)  # type: ignore[no-untyped-call]
 
 
-def _by_name(cls: type, args: tuple, keywords: dict[str, Any]) -> dict[str, Any]:
+def _by_name(cls: type, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a class by their names; nothing if it does not take them, which its `__init__` will say."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this very class
     try:
-        bound = inspect.signature(cls.__init__).bind(None, *args, **keywords).arguments
+        bound = signature.bind(None, *args, **keywords).arguments
     except TypeError:
         return {}
-    names = inspect.signature(cls.__init__).parameters
-    given = list(bound.items())[1:]  # without self
-    result: dict[str, Any] = {}
-    for name, value in given:
-        if names[name].kind is inspect.Parameter.VAR_KEYWORD:
-            result |= value
-        elif names[name].kind is not inspect.Parameter.VAR_POSITIONAL:
-            result[name] = value
-    return result
+    hyperparameters: dict[str, Any] = {}
+    for name, value in list(bound.items())[1:]:  # without self
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            hyperparameters |= value
+        elif kind is not inspect.Parameter.VAR_POSITIONAL:
+            hyperparameters[name] = value
+    return hyperparameters
 
 
 class PointwiseFunctional(Functional):

@@ -1,7 +1,7 @@
 """Classical semilocal functionals for both spin cases: LDA, PBE, r2SCAN and the semilocal part of B3LYP.
 
 They agree with libxc in value, first and second derivatives (tests/unit/functionals/test_functionals.py). Points with a
-density up to `reduced.EMPTY_BELOW` contribute nothing.
+density up to `base.EMPTY_BELOW` contribute nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from dixc.functionals import gga, lda, mgga
-from dixc.functionals.base import PointwiseFunctional, SpinDensity
+from dixc.functionals.base import PointwiseFunctional, SpinDensity, present
 from dixc.functionals.reduced import SpinPoints
 
 
@@ -72,5 +72,5 @@ class B3LYP(PointwiseFunctional):
             [lda.slater(c) * (0.08 + 0.72 * gga.b88_enhancement(c.p)) for c in points.channels]
         )
         local = lda.vwn_rpa(total.rs_sqrt, points.polarisation)
-        correlation = 0.19 * local + 0.81 * gga.lyp(points, [sigma for _, sigma, _ in density.channels])
+        correlation = 0.19 * local + 0.81 * gga.lyp(points, [present(c.sigma) for c in density.channels])
         return exchange + total.energy(total.n * correlation)

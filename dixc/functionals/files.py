@@ -74,7 +74,7 @@ def save(functional: Functional, path: str | PathLike[str], metadata: Mapping[st
         "version": VERSION,
         "dixc": __version__,
         "name": registry.name_of(functional),
-        "hyperparameters": _plain(getattr(functional, "hyperparameters", {}), "hyperparameters"),
+        "hyperparameters": _plain(functional.hyperparameters, "hyperparameters"),
         "state": {key: value.detach().cpu().clone() for key, value in functional.state_dict().items()},
         "metadata": _plain(metadata, "metadata"),
     }
@@ -129,7 +129,8 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
             f"{path}: model file of format {version}, written by dixc {content.get('dixc')}; "
             f"this dixc {__version__} reads up to format {VERSION}"
         )
-    for key, kind in (("name", str), ("hyperparameters", dict), ("state", dict), ("metadata", dict)):
+    types: dict[str, type] = {"name": str, "hyperparameters": dict, "state": dict, "metadata": dict}
+    for key, kind in types.items():
         if not isinstance(content.get(key), kind):
             raise InputError(f"{path}: incomplete model file (no {key})")
     _check_weights(content["state"], path)
@@ -140,7 +141,8 @@ def checked(content: Any, path: Path) -> dict[str, Any]:
             _plain(content[key], key, tensors=False)
         except (UserError, RecursionError) as error:
             raise InputError(f"{path}: {' '.join(str(error).split())[:200]}") from None
-    for key, kind in (("model", str), ("loss", str), ("seed", int), ("elements", list)):
+    types = {"model": str, "loss": str, "seed": int, "elements": list}
+    for key, kind in types.items():
         if not isinstance(content["metadata"].get(key, kind()), kind):
             raise InputError(f"{path}: metadata.{key} is not what dixc writes there")
     return content

@@ -6,12 +6,14 @@ Everything is written in p = s^2, in which all of it is analytic at p = 0 (s has
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from dixc.functionals.base import P_FACTOR
 from dixc.functionals.lda import pw92
-from dixc.functionals.reduced import P_FACTOR, Points, Polarisation, SpinPoints
+from dixc.functionals.reduced import Points, Polarisation, SpinPoints
 
 # Perdew, Burke, Ernzerhof, Phys. Rev. Lett. 77, 3865 (1996), with the digits of libxc
 PBE_BETA = 0.06672455060314922
@@ -90,7 +92,7 @@ def lyp(points: SpinPoints, sigma_channels: list[Tensor]) -> Tensor:
     delta = (LYP_C + LYP_D * screen) * r
     # sigma_ss / n^(8/3), so that an empty channel is never divided by
     own = [total.bounded(s) * (0.25 * total.r_to_8) for s in sigma_channels]
-    opz = pol.opz or [1.0]
+    opz: Sequence[Tensor | float] = pol.opz or [1.0]
     product = opz[0] * opz[-1]
     spin_sum = 2 / len(own)  # a closed shell has two equal channels
     sum_own = spin_sum * sum(own)

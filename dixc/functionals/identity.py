@@ -15,10 +15,9 @@ def display_name(functional: Functional) -> str:
     That of a shipped model or one given as `functional.name`; else model, loss and seed of its training; else its
     name in the registry, or that of its class.
     """
-    given = getattr(functional, "name", None)
-    if isinstance(given, str) and given:
-        return given
-    metadata = getattr(functional, "metadata", None) or {}
+    if functional.name and isinstance(functional.name, str):
+        return functional.name
+    metadata = functional.metadata
     training = "-".join(str(metadata[key]) for key in ("model", "loss", "seed") if key in metadata)
     if training:
         return training
@@ -38,11 +37,10 @@ def is_untrained(functional: Functional) -> bool:
 
     A class whose first weights are random without a seed cannot be told from a trained one.
     """
-    metadata = getattr(functional, "metadata", None) or {}
-    if not is_learned(functional) or functional.comes_trained or "loss" in metadata:
+    if not is_learned(functional) or functional.comes_trained or "loss" in functional.metadata:
         return False
     try:
-        fresh = type(functional)(**getattr(functional, "hyperparameters", {}))
+        fresh = type(functional)(**functional.hyperparameters)
     except Exception:  # a class that is not ours can raise anything
         return False
     first, now = fresh.state_dict(), functional.state_dict()

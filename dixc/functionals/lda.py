@@ -32,14 +32,24 @@ def slater(points: Points) -> Tensor:
     return SLATER_FACTOR * (points.n * points.r).square()
 
 
-def _pw92_g(row: int, x: Tensor, slope: bool) -> tuple[Tensor, Tensor | None]:
-    """One interpolation function of PW92 and, if wanted, its derivative with respect to rs."""
+def _pw92_factors(row: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Polynomial, front factor and logarithm of an interpolation function of PW92: the last two's product."""
     a, alpha, (b1, b2, b3, b4) = PW92[row]
     b = x * (b1 + x * (b2 + x * (b3 + x * b4)))
     log = torch.log1p(1 / (2 * a * b))
-    front = -2 * a * (1 + alpha * x * x)
-    if not slope:
-        return front * log, None
+    return b, -2 * a * (1 + alpha * x * x), log
+
+
+def _pw92_g(row: int, x: Tensor) -> Tensor:
+    """One interpolation function of PW92."""
+    _, front, log = _pw92_factors(row, x)
+    return front * log
+
+
+def _pw92_g_with_slope(row: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same and its derivative with respect to rs."""
+    b, front, log = _pw92_factors(row, x)
+    a, alpha, (b1, b2, b3, b4) = PW92[row]
     db = 0.5 * b1 / x + b2 + x * (1.5 * b3 + x * (2 * b4))
     return front * log, -2 * a * alpha * log - front * db / (b * (1 + 2 * a * b))
 
@@ -55,12 +65,12 @@ def _pw92_mix(g: list[Tensor], polarisation: Polarisation) -> Tensor:
 def pw92(x: Tensor, polarisation: Polarisation) -> Tensor:
     """PW92 correlation energy per electron (N,)."""
     rows = range(3 if polarisation.opz else 1)
-    return _pw92_mix([_pw92_g(row, x, slope=False)[0] for row in rows], polarisation)
+    return _pw92_mix([_pw92_g(row, x) for row in rows], polarisation)
 
 
 def pw92_with_slope(x: Tensor, polarisation: Polarisation) -> tuple[Tensor, Tensor]:
     """PW92 correlation energy per electron and its derivative with respect to rs at fixed zeta."""
-    g = [_pw92_g(row, x, slope=True) for row in range(3 if polarisation.opz else 1)]
+    g = [_pw92_g_with_slope(row, x) for row in range(3 if polarisation.opz else 1)]
     return _pw92_mix([v for v, _ in g], polarisation), _pw92_mix([s for _, s in g], polarisation)
 
 

@@ -33,7 +33,7 @@ def dense(sizes: Sequence[int]) -> nn.ModuleList:
 def run_layers(layers: nn.ModuleList, features: Tensor, activation: str) -> Tensor:
     """Activations (N, units) of the last layer, in the precision of the weights."""
     activate = activations.activation(activation)
-    hidden = features.to(layers[0].weight.dtype)
+    hidden = features.to(next(layers[0].parameters()).dtype)
     for layer in layers:
         hidden = activate(layer(hidden))
     return hidden

@@ -71,9 +71,7 @@ class NNmGGA(EnhancedExchange):
 
     def factor(self, density: SpinDensity, points: SpinPoints, switch: TailSwitch) -> Tensor:
         total, polarisation = points.total, points.polarisation
-        x_zeta = torch.zeros_like(total.n)
-        if polarisation.opz:
-            x_zeta = switch.feature(torch.log(polarisation.mean_power(4)), 0.0)
+        x_zeta = switch.feature(polarisation.log_mean_power(4, total.n), 0.0)
         p = switch.feature(total.p, 0.0)
         kinetic = switch.feature(total.tau / (total.tau_unif * polarisation.mean_power(5)), 1.0).clamp(
             min=0.0

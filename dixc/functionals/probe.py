@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +53,9 @@ class Sample(NamedTuple):
     def part(self, points: Tensor) -> Sample:
         """Some of the points, by number."""
         grid = self.grid
-        chosen = GridPoints(grid.weights[points], grid.coords[points], grid.atom_coords, grid.atom_charges)
-        return self._replace(x=self.x[:, points], grid=chosen)
+        coords = None if grid.coords is None else grid.coords[points]
+        some = GridPoints(grid.weights[points], coords, grid.atom_coords, grid.atom_charges)
+        return self._replace(x=self.x[:, points], grid=some)
 
 
 def accepted(functional: Functional) -> Functional:
@@ -119,7 +120,7 @@ class _Probe:
             single = copy.deepcopy(self.functional).float()
             _Probe(single, f"{self.name} (weights in single precision)")._value(closed)
 
-    def fail(self, what: str) -> None:
+    def fail(self, what: str) -> NoReturn:
         raise InputError(f"functional {self.name}: {what}")
 
     def _declarations(self) -> None:
@@ -131,12 +132,13 @@ class _Probe:
             self.fail(f"exact_exchange must be a number, not {f.exact_exchange!r}")
         if not math.isfinite(f.exact_exchange):
             self.fail(f"exact_exchange must be finite, not {f.exact_exchange!r}")
-        cls = type(f)
         if f.pointwise and not isinstance(f, PointwiseFunctional):
             self.fail("pointwise = True is for classes that derive from PointwiseFunctional")
-        if f.pointwise and cls.energy_density is PointwiseFunctional.energy_density:
-            self.fail("has no method energy_density(self, density)")
-        if cls.forward is Functional.forward:
+        if isinstance(f, PointwiseFunctional) and f.pointwise:
+            cls: type[PointwiseFunctional] = type(f)
+            if cls.energy_density is PointwiseFunctional.energy_density:
+                self.fail("has no method energy_density(self, density)")
+        if type(f).forward is Functional.forward:
             self.fail("has no method forward(self, x, grid)")
 
     def _weights(self) -> None:
@@ -170,13 +172,17 @@ class _Probe:
             self.fail(f"{method} failed for {sample.what}: {_line(error)}")
 
     @property
-    def _by_point(self) -> bool:
+    def _by_point(self) -> PointwiseFunctional | None:
+        """The functional, if its energy is the sum over points of `energy_density`."""
         f = self.functional
-        return isinstance(f, PointwiseFunctional) and type(f).forward is PointwiseFunctional.forward
+        return (
+            f
+            if isinstance(f, PointwiseFunctional) and type(f).forward is PointwiseFunctional.forward
+            else None
+        )
 
-    def _per_volume(self, sample: Sample) -> Tensor:
-        """Energy of each point, (N,), for a functional that has one."""
-        f = self.functional
+    def _per_volume(self, f: PointwiseFunctional, sample: Sample) -> Tensor:
+        """Energy of each point, (N,)."""
         density = SpinDensity(sample.x, f.xctype)
         if not f.takes_empty_points:
             density, occupied = density.guarded()
@@ -185,16 +191,17 @@ class _Probe:
         if not isinstance(e, Tensor):
             self.fail(f"energy_density gave {_kind(e)}; it must give a torch tensor ({n},)")
         if e.shape != (n,):
-            asked = f"({n},), an energy per volume for each"
             self.fail(
-                f"energy_density gave shape {tuple(e.shape)} for {n} points of {sample.what}, not {asked}"
+                f"energy_density gave shape {tuple(e.shape)} for {n} points of {sample.what}, "
+                f"not ({n},), an energy per volume for each"
             )
         return e if f.takes_empty_points else torch.where(occupied, e, 0.0)
 
     def _energy(self, sample: Sample) -> Tensor:
         """The energy, a scalar."""
-        if self._by_point:
-            e = self._per_volume(sample)
+        by_point = self._by_point
+        if by_point is not None:
+            e = self._per_volume(by_point, sample)
             if e.dtype != torch.float64:
                 self.fail(f"energy_density gave {_dtype(e)} for a density in float64")
             return torch.dot(e, sample.grid.weights)
@@ -213,7 +220,8 @@ class _Probe:
             energy = self._energy(sample)
             if energy.isfinite():
                 return energy
-            each = self._per_volume(sample) if self._by_point else None
+            by_point = self._by_point
+            each = None if by_point is None else self._per_volume(by_point, sample)
         where = "" if each is None else self._at(sample, ~each.isfinite())
         self.fail(f"the energy of {sample.what} is {energy.item()}{where}")
 
@@ -283,10 +291,10 @@ class _Probe:
         with torch.no_grad():
             up, down = (self._energy(some._replace(x=some.x + h * change)) for h in (STEP, -STEP))
             expected = (up - down) / (2 * STEP)
-            found, size = (slope * change).sum(), (slope * change).abs().sum()
-        if (found - expected).abs() > ROUGHLY * torch.maximum(size, expected.abs()) + 1e-8:
+            analytic, size = (slope * change).sum(), (slope * change).abs().sum()
+        if (analytic - expected).abs() > ROUGHLY * torch.maximum(size, expected.abs()) + 1e-8:
             self.fail(
-                f"the derivative for {sample.what} is not that of the energy ({found.item():.6g}, finite "
+                f"the derivative for {sample.what} is not that of the energy ({analytic.item():.6g}, finite "
                 f"differences {expected.item():.6g}; detach(), no_grad() or item() in between?)"
             )
 
@@ -300,9 +308,9 @@ class _Probe:
             (closed, closed._replace(x=equal), "two equal spins have another energy than the closed shell"),
             (opened, opened._replace(x=opened.x[order]), "the energy changes if the two spins are swapped"),
         )
-        for one, other, what in pairs:
+        for first, second, what in pairs:
             with torch.no_grad():
-                a, b = self._energy(one).item(), self._energy(other).item()
+                a, b = self._energy(first).item(), self._energy(second).item()
             if abs(a - b) > 1e-6 * max(abs(a), abs(b), 1e-6):
                 warn(f"functional {self.name}: {what}: {b:.8g}, not {a:.8g} hartree")
 
@@ -338,10 +346,11 @@ def samples(xctype: str, device: torch.device) -> tuple[Sample, Sample]:
     nothing = [torch.zeros(rows, 1, dtype=torch.float64, device=device) for rows in (3, 7)]
     closed = torch.cat([closed, nothing[0]], dim=1)
     opened = torch.cat([*spins, nothing[1]], dim=1)
-    return tuple(
-        Sample(what, x[: N_INVARIANTS[xctype, ns]], _places(x.shape[1], device))
-        for what, x, ns in ((CLOSED, closed, 1), (OPEN, opened, 2))
-    )
+
+    def sample(what: str, x: Tensor, ns: int) -> Sample:
+        return Sample(what, x[: N_INVARIANTS[xctype, ns]], _places(x.shape[1], device))
+
+    return sample(CLOSED, closed, 1), sample(OPEN, opened, 2)
 
 
 def _rows(n: Tensor, s: Tensor, alpha: Tensor) -> Tensor:
@@ -370,8 +379,8 @@ def _contents(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        for part in value:
-            yield from _contents(part) if isinstance(part, list | tuple | dict) else [part]
+        for entry in value:
+            yield from _contents(entry) if isinstance(entry, list | tuple | dict) else [entry]
     elif isinstance(value, Tensor):
         yield value
 

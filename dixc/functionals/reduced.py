@@ -46,6 +46,11 @@ class Polarisation:
         terms = [o**whole * c**rest if whole else c**rest for o, c in zip(self.opz, self._cbrt, strict=True)]
         return 0.5 * (terms[0] + terms[1])
 
+    def log_mean_power(self, thirds: int, like: Tensor) -> Tensor:
+        """Logarithm of `mean_power`, (N,) as `like`; 0 for a closed shell."""
+        power = self.mean_power(thirds)
+        return torch.log(power) if isinstance(power, Tensor) else torch.zeros_like(like)
+
     @property
     def zeta(self) -> Tensor | float:
         return 0.5 * (self.opz[0] - self.opz[1]) if self.opz else 0.0
@@ -66,15 +71,19 @@ class Points:
     Attributes:
         mask: where there is density; `energy` applies it. None where all points are `dense`.
         n, r: density and n^(-1/3); all powers are products of these two, which neither under- nor overflow.
-        sigma, p: None for an LDA.
-        tau, tau_unif: kinetic energy density and its uniform-gas value; None unless a meta-GGA.
+        sigma, p: not there for an LDA.
+        tau, tau_unif: kinetic energy density and its uniform-gas value; only there for a meta-GGA.
     """
+
+    sigma: Tensor
+    p: Tensor
+    tau: Tensor
+    tau_unif: Tensor
 
     def __init__(self, n: Tensor, sigma: Tensor | None, tau: Tensor | None, dense: bool = False):
         self.mask = None if dense else n > EMPTY_BELOW[n.dtype]
         self.n = self.occupied(n, 1.0)
         self.r = self.n ** (-1 / 3)
-        self.sigma, self.p, self.tau, self.tau_unif = None, None, None, None
         if sigma is not None:
             self.sigma = self.bounded(sigma)
             self.p = self.sigma * (self.r_to_8 / P_FACTOR)

@@ -77,13 +77,13 @@ def functional_class(name: str) -> type[Functional]:
         )
     module, attribute = path.split(":")
     try:
-        found = getattr(import_module(module), attribute)
+        cls = getattr(import_module(module), attribute)
     except Exception as error:  # a module that is not ours can raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"functional {name}: cannot import {path}: {reason}") from error
-    if not (isinstance(found, type) and issubclass(found, Functional)):
+    if not (isinstance(cls, type) and issubclass(cls, Functional)):
         raise InputError(f"functional {name}: {path} is not a subclass of dixc.functionals.base.Functional")
-    return found
+    return cls
 
 
 def name_of(functional: Functional) -> str:
@@ -101,9 +101,9 @@ def name_of(functional: Functional) -> str:
             return name
     if issubclass(cls, Functional) and cls.__module__ != "__main__" and is_import_path(path):
         return path
-    known = ", ".join(available())
+    names = ", ".join(available())
     raise InputError(
-        f"{cls.__name__} is not a functional of the registry or of an importable module; known: {known}"
+        f"{cls.__name__} is not a functional of the registry or of an importable module; known: {names}"
     )
 
 
@@ -177,10 +177,11 @@ def _without_numbers() -> bool:
 
 def construct(name: str, **keywords: Any) -> Functional:
     """As `build`, on any device, with whatever else the class raises."""
-    cls, known = functional_class(name), hyperparameters(name)
+    cls = functional_class(name)
+    parameters = hyperparameters(name)
     for key in keywords:
-        if key not in known:
-            expected = ", ".join(known) if known else "none"
+        if key not in parameters:
+            expected = ", ".join(parameters) or "none"
             raise InputError(f"functional {name}: unknown hyperparameter {key!r}; known: {expected}")
     try:
         return cls(**keywords).eval().double()

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dixc.functionals.base import SpinDensity
+from dixc.functionals.base import SpinDensity, present
 from dixc.functionals.enhanced import EnhancedExchange
 from dixc.functionals.networks import Network, check_hyperparameters, dense, run_layers, seeded, xavier
 from dixc.functionals.reduced import SpinPoints
@@ -55,6 +55,9 @@ class SkalaMGGA(EnhancedExchange):
     single_precision = takes_empty_points = True
     source = "local part of Skala, Luise et al., arXiv:2506.14665"
 
+    centre: Tensor
+    spread: Tensor
+
     def __init__(self, n_hidden: int = 256, n_input_layers: int = 2, n_layers: int = 3, seed: int = 0):
         super().__init__()
         check_hyperparameters(seed, n_hidden=n_hidden, n_input_layers=n_input_layers, n_layers=n_layers)
@@ -75,8 +78,9 @@ class SkalaMGGA(EnhancedExchange):
 
     def factor(self, density: SpinDensity, points: SpinPoints, switch: TailSwitch) -> Tensor:
         # not the variables of `points`: an empty spin channel would jump there, and logarithms need no guard here
-        spins = [self._features(n / 2, sigma / 4, tau / 2) for n, sigma, tau in density.channels]
-        total = _log(density.sigma) - sum(_log(sigma / 4) for _, sigma, _ in density.channels) / len(spins)
+        spins = [self._features(c.n / 2, present(c.sigma) / 4, present(c.tau) / 2) for c in density.channels]
+        own = [_log(present(c.sigma) / 4) for c in density.channels]
+        total = _log(present(density.sigma)) - sum(own) / len(spins)
         # a closed shell has two equal channels: both orders of the spins are the same features
         orders = [(spins[0], spins[-1]), (spins[-1], spins[0])][: len(spins)]
         encoded = []

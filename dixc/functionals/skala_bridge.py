@@ -21,8 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from dixc.errors import InputError
-from dixc.functionals.base import GridPoints, PointwiseFunctional, SpinDensity
-from dixc.functionals.reduced import EMPTY_BELOW, P_FACTOR
+from dixc.functionals.base import (
+    EMPTY_BELOW,
+    P_FACTOR,
+    GridPoints,
+    PointwiseFunctional,
+    SpinDensity,
+    present,
+)
 
 FLOOR = 1e-8
 ROUNDING = 1e-12  # of a squared length, below which a difference of such squares is noise
@@ -73,7 +79,7 @@ class SkalaBridge(PointwiseFunctional):
         super().__init__()
         self.hyperparameters = {"functional": functional}
         wrapped = _named(functional) if isinstance(functional, str) else functional
-        self.wrapped = wrapped.to(torch.float64) if isinstance(wrapped, nn.Module) else wrapped
+        self.wrapped: Any = wrapped.to(torch.float64) if isinstance(wrapped, nn.Module) else wrapped
         self.features = {str(getattr(f, "value", f)): f for f in getattr(wrapped, "features", [])}
         unknown = [name for name in self.features if name not in PER_POINT | OF_THE_GRID.keys()]
         if not self.features or unknown:
@@ -102,7 +108,7 @@ class SkalaBridge(PointwiseFunctional):
         """Features of the points; a harmless one stands for every empty point."""
         # an empty spin is given a trace of density: functionals divide by it
         n = [
-            _shifted(torch.where(occupied, c[0], 1.0) / 2, EMPTY_BELOW[density.n.dtype])
+            _shifted(torch.where(occupied, c.n, 1.0) / 2, EMPTY_BELOW[density.n.dtype])
             for c in density.channels
         ]
         both = 2 // len(n)  # a closed shell has two equal spins
@@ -111,7 +117,7 @@ class SkalaBridge(PointwiseFunctional):
             values["grad"] = torch.stack(_gradients(density, n, occupied))
         if self.xctype == "MGGA":
             values["kin"] = torch.stack(
-                [torch.where(occupied, c[2], 1.0) / 2 for c in density.channels] * both
+                [torch.where(occupied, present(c.tau), 1.0) / 2 for c in density.channels] * both
             )
         return {key: values[name] for name, key in self.features.items() if name in values}
 
@@ -123,7 +129,7 @@ def _shifted(value: Tensor, floor: Tensor | float) -> Tensor:
 
 def _gradients(density: SpinDensity, n: list[Tensor], occupied: Tensor) -> list[Tensor]:
     """Gradient vectors (3, N) of each spin channel with the products that `density` has."""
-    own = [torch.where(occupied, sigma, 1.0) / 4 for _, sigma, _ in density.channels]
+    own = [torch.where(occupied, present(c.sigma), 1.0) / 4 for c in density.channels]
     units = [P_FACTOR / 4 * (2 * ns) ** (8 / 3) for ns in n]  # of s^2 = 1
     floors = [(FLOOR * u + ROUNDING * s).detach() for u, s in zip(units, own, strict=True)]
     zero = torch.zeros_like(own[0])
@@ -131,7 +137,7 @@ def _gradients(density: SpinDensity, n: list[Tensor], occupied: Tensor) -> list[
     if len(own) == 1:
         apart = floors[0].sqrt()
         return [torch.stack([first, apart, zero]), torch.stack([first, -apart, zero])]
-    total = torch.where(occupied, density.sigma, 4.0)
+    total = torch.where(occupied, present(density.sigma), 4.0)
     along = (total - own[0] - own[1]) / 2 / first
     across = _shifted(own[1] - along.square(), floors[1]).sqrt()
     return [torch.stack([first, zero, zero]), torch.stack([along, across, zero])]

@@ -22,10 +22,9 @@ from dixc.functionals.gga import pbe_enhancement, pbe_gradient
 from dixc.functionals.lda import pw92, slater
 from dixc.functionals.reduced import Points, Polarisation, SpinPoints
 
-TAIL_START, TAIL_END = (
-    1e-5,
-    1e-7,
-)  # density, bohr^-3 (of the spin-scaled channel where a functional has channels)
+# density, bohr^-3 (of the spin-scaled channel where a functional has channels)
+TAIL_START = 1e-5
+TAIL_END = 1e-7
 EXCHANGE_BOUND = 1.174
 
 
@@ -70,8 +69,8 @@ class TailedFunctional(PointwiseFunctional):
         above = lowest > TAIL_START
         precision = next((p.dtype for p in self.parameters()), None)
         result = torch.zeros_like(density.n)
-        for chosen, dtype, dense in ((above, precision, True), (~above, None, False)):
-            points = torch.nonzero(chosen).ravel()
+        for mask, dtype, dense in ((above, precision, True), (~above, None, False)):
+            points = torch.nonzero(mask).ravel()
             if len(points):
                 energies = self.blended_energy_density(density.part(points, dtype, dense))
                 result = result.index_put((points,), energies.to(result.dtype))

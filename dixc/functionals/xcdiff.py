@@ -82,8 +82,7 @@ class XCdiff(TailedFunctional):
         """Correlation energy per electron, tail included."""
         total, pol = points.total, points.polarisation
         f = Features(total, total.alpha(ALPHA_ETA, pol.mean_power(5)))
-        x_zeta = torch.log(pol.mean_power(4)) if pol.opz else torch.zeros_like(f.x_n)
-        x_zeta = f.switch.feature(x_zeta, 0.0)
+        x_zeta = f.switch.feature(pol.log_mean_power(4, f.x_n), 0.0)
         y = self.correlation(torch.stack((f.x_n, x_zeta, f.x_s, f.x_alpha), dim=-1))
         local = pw92(total.rs_sqrt, pol)
         inner = 2 * local * torch.sigmoid(-softplus(y) * f.u)  # LOB_2(y) = tanh(y/2)

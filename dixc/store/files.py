@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dixc.errors import InputError, UserError
 from dixc.inputs import AnyPath, irregular, opened
@@ -84,7 +84,9 @@ def atomic_file(path: AnyPath, buffering: int = -1) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
 
 
-def write_chunk(path: Path, stage: str, attributes: Mapping[str, Any], fill: Callable) -> None:
+def write_chunk(
+    path: Path, stage: str, attributes: Mapping[str, Any], fill: Callable[[h5py.File], None]
+) -> None:
     """Writes a chunk whose groups come from `fill(file)`: HDF5 first, then the header with its checksum."""
     import h5py
 
@@ -102,7 +104,7 @@ def write_chunk(path: Path, stage: str, attributes: Mapping[str, Any], fill: Cal
 
 
 @contextmanager
-def held_errors(disk: BinaryIO) -> Iterator[io.RawIOBase]:
+def held_errors(disk: BinaryIO) -> Iterator[BinaryIO]:
     """A file for a library that does not survive a full disk; the first write error comes when it has finished.
 
     Args:
@@ -110,7 +112,7 @@ def held_errors(disk: BinaryIO) -> Iterator[io.RawIOBase]:
     """
     held = _HeldErrors(disk)
     try:
-        yield held
+        yield cast(BinaryIO, held)
     except Exception:
         # after a failed write the library may stumble over what is missing: the write error is the cause
         if held.error is None:
@@ -158,9 +160,9 @@ def open_chunk(path: AnyPath, stage: str | None = None, verify: bool = True) -> 
         with decoding(path):
             if verify:
                 require_plain(file, path)
-            found = str(file.attrs.get("stage", "unknown"))
-        if stage not in (None, found):
-            raise InputError(f"{path}: a file of the stage {found!r}, where one of {stage!r} is needed")
+            written_by = str(file.attrs.get("stage", "unknown"))
+        if stage not in (None, written_by):
+            raise InputError(f"{path}: a file of the stage {written_by!r}, where one of {stage!r} is needed")
         yield file
 
 
@@ -195,14 +197,14 @@ def _oddity(file: h5py.File, name: str) -> str | None:
     """What is wrong with an object of a file as `require_plain` sees it; None if nothing is."""
     import h5py
 
-    found = h5py.h5o.open(file.id, name.encode())
-    if not isinstance(found, h5py.h5d.DatasetID):
+    entry = h5py.h5o.open(file.id, name.encode())
+    if not isinstance(entry, h5py.h5d.DatasetID):
         return None
-    created = found.get_create_plist()
-    if created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count():
+    properties = entry.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL or properties.get_external_count():
         return f"{name} takes its values from another file"
-    claimed = math.prod(found.shape or (0,)) * found.dtype.itemsize
-    return f"{name} claims to be larger than what is stored" if claimed > found.get_storage_size() else None
+    claimed = math.prod(entry.shape or (0,)) * entry.dtype.itemsize
+    return f"{name} claims to be larger than what is stored" if claimed > entry.get_storage_size() else None
 
 
 class _HeldErrors(io.RawIOBase):
@@ -222,7 +224,7 @@ class _HeldErrors(io.RawIOBase):
         return self.file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        return self.file.readinto(buffer)
+        return cast(io.RawIOBase, self.file).readinto(buffer) or 0
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
@@ -241,7 +243,7 @@ class _HeldErrors(io.RawIOBase):
         while view:
             view = view[self.file.write(view) :]
 
-    def _try(self, action: Callable, *args: Any) -> None:
+    def _try(self, action: Callable[..., object], *args: Any) -> None:
         if self.error is None:
             try:
                 action(*args)

@@ -61,11 +61,11 @@ def require_made_from(chunk: h5py.File, path: AnyPath, **inputs: AnyPath | Seque
         InputError: a file of another content.
     """
     with decoding(path):
-        known = json.loads(chunk.attrs["provenance"]).get("inputs", {})
-        recorded = {role: known[role]["sha256"] for role in inputs if role in known}
+        origins = json.loads(chunk.attrs["provenance"]).get("inputs", {})
+        recorded = {role: origins[role]["sha256"] for role in inputs if role in origins}
     for role, digest in recorded.items():
-        given = inputs[role]
-        files = [given] if isinstance(given, str | os.PathLike) else list(given)
+        candidates = inputs[role]
+        files = [candidates] if isinstance(candidates, str | os.PathLike) else list(candidates)
         if digest not in map(file_hash, files):
             names = ", ".join(map(str, files))
             raise InputError(

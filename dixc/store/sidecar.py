@@ -118,8 +118,8 @@ def read_comment(path: Path) -> dict[str, Any] | None:
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - COMMENT_BYTES))
-            found = COMMENT.search(file.read().decode("utf-8", errors="replace"))
-        record = json.loads(found[1]) if found else None
+            comment = COMMENT.search(file.read().decode("utf-8", errors="replace"))
+        record = json.loads(comment[1]) if comment else None
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
     except (ValueError, RecursionError):

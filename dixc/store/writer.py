@@ -108,14 +108,14 @@ class ChunkWriter:
         if missing:
             raise RuntimeError(f"{self.path}: no result of {', '.join(missing)}")
         order = [*self._seen, *sorted(self._done.keys() - self._seen.keys())]
-        found = {name: self._status(name) for name in order}
-        failed = {name: reason for name, (status, reason, _) in found.items() if status == "failed"}
+        statuses = {name: self._status(name) for name in order}
+        failed = {name: reason for name, (status, reason, _) in statuses.items() if status == "failed"}
         if len(failed) > max_failed_fraction * len(order) + 1e-9:
             with writing(self.path):
                 for name in failed:
                     self._done.pop(name).unlink()
             raise UserError(f"{self.path}: {_too_many(failed, len(order), max_failed_fraction)}")
-        splits = {split for _, _, split in found.values()}
+        splits = {split for _, _, split in statuses.values()}
         root = {
             **self.attributes,
             "split": splits.pop() if len(splits) == 1 else "",
@@ -125,7 +125,9 @@ class ChunkWriter:
         write_chunk(self.path, self.stage, root, lambda file: self._copy_parts(order, file))
         shutil.rmtree(self.parts_folder, ignore_errors=True)
 
-    def _write_part(self, name: str, arrays: Mapping, attributes: Mapping, units: Mapping) -> None:
+    def _write_part(
+        self, name: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any], units: Mapping[str, str]
+    ) -> None:
         if not name or "/" in name or name == ".":
             raise ValueError(f"{name!r} cannot be the name of a molecule")
 

@@ -86,6 +86,9 @@ class EGXC(Functional):
     single_precision = True
     source = "Gao, Eberhard, Guennemann, arXiv:2410.07972"
     pointwise = False
+    decoder: Decoder | None
+    gamma: Gamma | None
+    readout: MLP | None
 
     def __init__(
         self,
@@ -106,9 +109,9 @@ class EGXC(Functional):
         seed: int = 0,
     ):
         super().__init__()
-        given = {k: v for k, v in locals().items() if k in inspect.signature(EGXC).parameters}
-        _check(given)
-        self.hyperparameters: dict[str, Any] = given
+        arguments = {k: v for k, v in locals().items() if k in inspect.signature(EGXC).parameters}
+        _check(arguments)
+        self.hyperparameters: dict[str, Any] = arguments
         self.reach = Reach(
             l_max,
             n_radial,
@@ -146,32 +149,33 @@ class EGXC(Functional):
         dtype = next(self.interaction.parameters()).dtype
         molecule = grid.derived((self.reach, dtype), lambda g: geometry.build(g, self.reach, dtype))
         scalars, nodes = self.interaction(self._encode((density.n * weights).to(dtype), molecule), molecule)
-        if self.gamma is None:
+        if self.decoder is None or self.gamma is None:
             energy = local.sum()
         else:
-            energy = torch.dot(local, self.gamma(self._decode(nodes, molecule, len(local))).to(x.dtype))
+            decoded = _on_grid(self.decoder(nodes), molecule, len(local))
+            energy = torch.dot(local, self.gamma(decoded).to(x.dtype))
         if self.readout is not None:
             energy = energy + READOUT_UNIT * self.readout(scalars).to(x.dtype).sum()
         return energy
 
     def _encode(self, electrons: Tensor, molecule: Geometry) -> Tensor:
         """Features of the nuclei (A, K M), ordered like e3nn's irreps, from electrons at each point (N,)."""
-        counts = [part.shape[1] for part in molecule.radial]
-        parts = electrons.index_select(0, molecule.points).split(counts)
-        pairs = zip(molecule.radial, molecule.angular, parts, strict=True)
-        h = torch.stack([radial @ (angular * part).T for radial, angular, part in pairs])
+        counts = [radial.shape[1] for radial in molecule.radial]
+        shares = electrons.index_select(0, molecule.points).split(counts)
+        pairs = zip(molecule.radial, molecule.angular, shares, strict=True)
+        h = torch.stack([radial @ (angular * share).T for radial, angular, share in pairs])
         sizes = [2 * order + 1 for order in range(self.reach.l_max + 1)]
-        return torch.cat([part.flatten(1) for part in h.split(sizes, dim=2)], dim=1)
+        return torch.cat([order.flatten(1) for order in h.split(sizes, dim=2)], dim=1)
 
-    def _decode(self, nodes: Tensor, molecule: Geometry, n_points: int) -> Tensor:
-        """Input (n_out, N) of the MLP on the grid, but for its offset."""
-        values = []
-        pairs = zip(self.decoder(nodes), molecule.radial, molecule.angular, strict=True)
-        for coefficients, radial, angular in pairs:
-            spread = (coefficients.flatten(0, 1) @ radial).unflatten(0, coefficients.shape[:2])
-            values.append((spread * angular[:, None]).sum(0))
-        result = torch.cat(values, dim=1)
-        return result.new_zeros(len(result), n_points).index_add(1, molecule.points, result)
+
+def _on_grid(coefficients: Tensor, molecule: Geometry, n_points: int) -> Tensor:
+    """Input (n_out, N) of the MLP on the grid, but for its offset, from coefficients (A, M, n_out, K)."""
+    values = []
+    for of_nucleus, radial, angular in zip(coefficients, molecule.radial, molecule.angular, strict=True):
+        spread = (of_nucleus.flatten(0, 1) @ radial).unflatten(0, of_nucleus.shape[:2])
+        values.append((spread * angular[:, None]).sum(0))
+    pairs = torch.cat(values, dim=1)
+    return pairs.new_zeros(len(pairs), n_points).index_add(1, molecule.points, pairs)
 
 
 class Gamma(nn.Module):
@@ -200,23 +204,25 @@ def _base(name: str, hyperparameters: dict[str, Any], seed: int) -> PointwiseFun
     return base
 
 
-def _check(given: dict[str, Any]) -> None:
+def _check(arguments: dict[str, Any]) -> None:
     """Raises ValueError for a hyperparameter of the wrong kind or out of range."""
     counts = ("features", "layers", "l_max", "n_radial", "n_message_radial", "reweighting_hidden")
     for name in counts:
-        value = given[name]
+        value = arguments[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a positive whole number, not {value!r}")
     for name in ("cutoff", "message_cutoff", "partition_width"):
-        value = given[name]
+        value = arguments[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
             raise ValueError(f"{name} must be a positive length, not {value!r}")
     for name in ("reweighting", "readout"):
-        if not isinstance(given[name], bool):
-            raise ValueError(f"{name} must be true or false, not {given[name]!r}")
-    if given["partition"] not in geometry.PARTITIONS:
+        if not isinstance(arguments[name], bool):
+            raise ValueError(f"{name} must be true or false, not {arguments[name]!r}")
+    if arguments["partition"] not in geometry.PARTITIONS:
         raise ValueError(f"partition must be one of {', '.join(geometry.PARTITIONS)}")
-    if isinstance(given["seed"], bool) or not isinstance(given["seed"], int):
-        raise ValueError(f"seed must be a whole number, not {given['seed']!r}")
-    if not isinstance(given["base"], str) or not isinstance(given["base_hyperparameters"], dict | None):
+    if isinstance(arguments["seed"], bool) or not isinstance(arguments["seed"], int):
+        raise ValueError(f"seed must be a whole number, not {arguments['seed']!r}")
+    if not isinstance(arguments["base"], str) or not isinstance(
+        arguments["base_hyperparameters"], dict | None
+    ):
         raise ValueError("base must be a registry name and base_hyperparameters its keywords")

@@ -114,17 +114,20 @@ def build(grid: GridPoints, reach: Reach, dtype: torch.dtype) -> Geometry:
     if grid.atom_charges is not None:
         nuclei = nuclei[grid.atom_charges > 0]  # a ghost atom is a set of orbitals, not a node
     distance = torch.cdist(nuclei, grid.coords.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    part = shares(distance, reach)
-    atoms, points = torch.nonzero((part > NEGLIGIBLE) & (distance < reach.cutoff), as_tuple=True)
+    share = shares(distance, reach)
+    atoms, points = torch.nonzero((share > NEGLIGIBLE) & (distance < reach.cutoff), as_tuple=True)
     d = distance[atoms, points]
     vectors = grid.coords.double()[points] - nuclei[atoms]
     t = d / reach.cutoff
-    radial = _radial(t, reach.n_radial) * (part[atoms, points] * envelope(t))[:, None]
+    radial = _radial(t, reach.n_radial) * (share[atoms, points] * envelope(t))[:, None]
     soft = torch.sqrt(d.square() + SOFT_RADIUS**2)[:, None]
     angular = _harmonics(reach.l_max, vectors / soft)
     counts = torch.bincount(atoms, minlength=len(nuclei)).tolist()
-    split = [[part.T.to(dtype).contiguous() for part in f.split(counts)] for f in (radial, angular)]
-    return Geometry(points, *split, *_edges(nuclei, reach, dtype))
+
+    def by_nucleus(values: Tensor) -> list[Tensor]:
+        return [block.T.to(dtype).contiguous() for block in values.split(counts)]
+
+    return Geometry(points, by_nucleus(radial), by_nucleus(angular), *_edges(nuclei, reach, dtype))
 
 
 def _edges(nuclei: Tensor, reach: Reach, dtype: torch.dtype) -> tuple[Tensor, ...]:

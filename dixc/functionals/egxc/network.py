@@ -51,9 +51,10 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: list[int], zero_output: bool = False):
         super().__init__()
-        self.layers = nn.ModuleList(dense(a, b) for a, b in itertools.pairwise(sizes))
+        layers = [dense(a, b) for a, b in itertools.pairwise(sizes)]
         if zero_output:
-            nn.init.zeros_(self.layers[-1].weight)
+            nn.init.zeros_(layers[-1].weight)
+        self.layers = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
