@@ -5,4 +5,4 @@ set -euo pipefail
     echo "dixc: error: --sdm conda works in a checkout of dixc only; elsewhere install dixc beside Snakemake" >&2
     exit 2
 }
-python -m pip install --quiet -c constraints.txt .
+python -m pip install --quiet -c constraints.txt ".[all]"

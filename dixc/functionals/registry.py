@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from dixc import extras
 from dixc.errors import InputError, UserError
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def functional_class(name: str) -> type[Functional]:
     """The class behind a registered name or an import path.
 
     Raises:
-        InputError: unknown name, a module that cannot be imported, or something else than a functional.
+        InputError: unknown name, a module that cannot be imported, an extra of dixc that is not installed, or
+            something else than a functional.
     """
     from dixc.functionals.base import Functional
 
@@ -79,6 +81,10 @@ def functional_class(name: str) -> type[Functional]:
     try:
         cls = getattr(import_module(module), attribute)
     except Exception as error:  # a module that is not ours can raise anything
+        own = module.partition(".")[0] == "dixc"
+        advice = extras.advice(error) if own and isinstance(error, ImportError) else None
+        if advice is not None:
+            raise InputError(f"functional {name}: {advice}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"functional {name}: cannot import {path}: {reason}") from error
     if not (isinstance(cls, type) and issubclass(cls, Functional)):

@@ -7,6 +7,7 @@ from os import PathLike
 
 import numpy as np
 
+from dixc.elements import covalent_radius
 from dixc.errors import DixcWarning
 from dixc.molecules.molecule import Molecule
 
@@ -55,10 +56,9 @@ def too_close(molecule: Molecule) -> str | None:
 
 def _distances_and_bonds(molecule: Molecule) -> tuple[np.ndarray, np.ndarray]:
     """Distances (infinite to itself) and usual bond lengths of all pairs of atoms, (natm, natm), angstrom."""
-    from ase.data import covalent_radii
-
     numbers = np.array(molecule.atomic_numbers)
-    coords, radii = molecule.coords_angstrom, covalent_radii[numbers]
+    coords = molecule.coords_angstrom
+    radii = np.array([covalent_radius(number) for number in molecule.atomic_numbers])
     distances = np.linalg.norm(coords[:, None] - coords[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     bonds = radii[:, None] + radii[None]

@@ -43,7 +43,7 @@ def test_a_shipped_model_wins_over_a_file_of_its_name(tmp_path, monkeypatch):
     (tmp_path / "xcdiff-b3lyp").write_text("something else")
     (tmp_path / "xcdiff").write_text("something else")
     assert files.resolve("xcdiff-b3lyp").metadata["loss"] == "hess"
-    assert not hasattr(files.resolve("xcdiff"), "metadata")
+    assert not files.resolve("xcdiff").metadata
     with pytest.raises(UserError, match="not a model file"):
         dixc.load("./xcdiff-b3lyp")
 

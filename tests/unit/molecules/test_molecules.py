@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dixc.config import validate
+from dixc.elements import covalent_radius
 from dixc.errors import UserError
 from dixc.molecules import Molecule, open_shell_reason, read_xyz, write_xyz
 from dixc.stages.molecules import run as prepare
@@ -117,6 +118,12 @@ def test_other_programs_read_what_is_written(path):
     assert [a.info["name"] for a in read] == [m.name for m in ours]
     assert [a.info["smiles"] for a in read] == [m.info["smiles"] for m in ours]
     np.testing.assert_array_equal(read[3].positions, ours[3].coords_angstrom)
+
+
+def test_covalent_radii_are_those_of_another_program():
+    from ase.data import covalent_radii
+
+    assert [covalent_radius(number) for number in range(1, 119)] == covalent_radii[1:].tolist()
 
 
 def test_columns_blank_lines_and_a_file_without_names(tmp_path):
