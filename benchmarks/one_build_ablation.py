@@ -31,14 +31,17 @@ from pyscf.df import df_jk
 
 import dixc.pyscf
 from dixc.config import load
+from dixc.core.hamiltonian import FixedKernel, ResponseHamiltonian
 from dixc.core.newton import truncated_cg
-from dixc.core.response import occupied_response
+from dixc.core.orbitals import rotate
+from dixc.core.state import LEAST_DIAGONAL, State
+from dixc.core.two_electron import TwoElectron
 from dixc.excitations.matrices import xc_kernel
 from dixc.functionals import files
-from dixc.grassmann import OrbitalHessian, rotate
 from dixc.molecules import read_xyz
 from dixc.pyscf.cheap_model import CheapModel
-from dixc.pyscf.hybrid_steps import MIN_DIAGONAL, HybridPoint, HybridSteps
+from dixc.pyscf.exchange import full_range_exchange
+from dixc.pyscf.hybrid_steps import HybridSteps
 from dixc.pyscf.surrogates import FittedSurrogate
 from dixc.reference.method import is_hartree_fock
 
@@ -68,18 +71,16 @@ def development_molecules(count: int) -> Iterator:
         )
 
 
-def newton_energy(point: HybridPoint, hessian: OrbitalHessian, rtol: float = RTOL) -> tuple[float, NDArray]:
+def newton_energy(point: State, hessian: State, rtol: float = RTOL) -> tuple[float, NDArray]:
     """E - 1/2 g . H^-1 g, hartree, and the step."""
-    diagonal = np.maximum(hessian.diagonal(), MIN_DIAGONAL)
-    kappa = truncated_cg(hessian.hvp, point.gradient, diagonal, rtol, 100).kappa
-    return point.energy + 0.5 * float(np.vdot(point.gradient, kappa)), kappa
+    diagonal = np.maximum(hessian.diagonal(), LEAST_DIAGONAL)
+    kappa = truncated_cg(hessian.hvp, point.gradient(), diagonal, rtol, 100).kappa
+    return point.energy + 0.5 * float(np.vdot(point.gradient(), kappa)), kappa
 
 
-def third_order(model: CheapModel, point: HybridPoint, kappa: NDArray) -> float:
+def third_order(model: CheapModel, point: State, kappa: NDArray) -> float:
     """The functional's energy along a step less its expansion to second order, hartree."""
-    exchange, model._exchange = model._exchange, None
-    plain = model.hessian(point.orbo, point.orbv, point.fock)
-    model._exchange = exchange
+    plain = model.state(point.orbo, point.orbv)
     energies = [
         model.mf.energy_tot(2 * orbo @ orbo.T)
         for orbo in (rotate(point.orbo, point.orbv, kappa)[0], point.orbo)
@@ -88,26 +89,21 @@ def third_order(model: CheapModel, point: HybridPoint, kappa: NDArray) -> float:
     return float(energies[0] - energies[1]) - expansion
 
 
-def own_hessian(mf, model: CheapModel, point: HybridPoint, exchange: Callable | None) -> OrbitalHessian:
+def own_hessian(mf, model: CheapModel, point: State, exchange: Callable | None) -> State:
     """The hybrid's own Hessian with an approximate exchange response."""
-    grid = product = None
-    fraction = 1.0
+    xc = None
     if hasattr(mf, "grids"):
         coarse = mf.copy()
         coarse.grids = model.mf.grids
         coarse.mo_coeff = np.hstack([point.orbo, point.orbv])
         coarse.mo_occ = np.repeat([2.0, 0.0], [point.orbo.shape[1], point.orbv.shape[1]])
-        grid, fxc = xc_kernel(coarse)
-        fraction = mf._numint.hybrid_coeff(mf.xc)
-
-        def product(rho1: torch.Tensor) -> torch.Tensor:
-            return torch.einsum("xyg,kyg->kxg", fxc, rho1)
+        xc = FixedKernel(*xc_kernel(coarse), point.orbo)
 
     def get_jk(dm, hermi, with_k):
         return model.mf.get_jk(dm=dm, hermi=hermi, with_k=False)[0], exchange(dm) if with_k else None
 
-    response = occupied_response(point.orbo, get_jk, fraction if exchange else 0.0, grid, product)
-    return OrbitalHessian(point.orbo, point.orbv, point.fock, response)
+    two_electron = TwoElectron(get_jk, full_range_exchange(mf) if exchange else 0.0)
+    return State(ResponseHamiltonian(two_electron, xc, fock=point.fock), point.orbo, point.orbv)
 
 
 def errors(mf, functional, reference: float) -> dict[str, float]:
@@ -132,7 +128,7 @@ def errors(mf, functional, reference: float) -> dict[str, float]:
     coulomb = model.mf.with_df
     responses = {
         "none": None,
-        "monopole": model._exchange,
+        "monopole": model.exchange.get_k,
         "fitted": lambda dm: df_jk.get_jk(coulomb, dm, hermi=1, with_j=False)[1],
     }
     for name, exchange in responses.items():

@@ -18,7 +18,7 @@ from benchmarks.speed.training import LOSSES, Steps, new_trainer, sizes
 from dixc.config import load
 from dixc.functionals import registry
 from dixc.functionals.base import Functional
-from dixc.training.data import TrainingMolecule
+from dixc.training.molecule import TrainingMolecule
 
 MOLECULES = ("propane", "furan", "C6H7NO2")
 DEVICES = ("cpu", "cuda")

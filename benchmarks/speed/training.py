@@ -23,13 +23,14 @@ from benchmarks.speed.reference import chunks
 from benchmarks.speed.tddft import MODEL
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
 from dixc.config.training import Training
-from dixc.core.xc import XCExpansion
+from dixc.core.xc.expansion import XCExpansion
 from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.training import terms
 from dixc.training.chunks import ChunkedMolecules
-from dixc.training.data import TrainingMolecule
 from dixc.training.loop import Trainer
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.sinks import GradientSink
 
 MOLECULES = ("CH3OH", "propane", "furan", "C6H7NO2")
 TARGETS = {"gradient term": 1.0, "Hessian term": 3.0, "base step": 6.0}
@@ -79,7 +80,7 @@ class Steps:
         before = before.to(next(trainer.functional.parameters()))
         tolerance = trainer.settings.density.scf_conv_tol_grad
         point = model_scf.solve(molecule, before, None, tolerance, order=1)
-        self.start, self.builds = (point.orbo, point.orbv), 0
+        self.start, self.builds = point.orbitals, 0
 
     def __call__(self) -> None:
         """One step."""
@@ -90,16 +91,19 @@ class Steps:
 def energy_term(molecule: TrainingMolecule, functional) -> None:
     """Energy at the reference density and its parameter gradient."""
     grid = molecule.grid()
-    XCExpansion(functional, molecule.rho_ref[None], grid.points, 0, trainable=True).backward(energy=1.0)
+    XCExpansion(functional, molecule.rho_ref[None], grid.points, 0, trainable=True).gradients.backward(energy=1.0)
 
 
 def term_sides(molecule: TrainingMolecule, functional, settings: Training) -> dict[str, Side]:
     """The terms at the reference density, alone and together."""
     energy = partial(energy_term, molecule, functional)
-    gradient = partial(terms.gradient, molecule, functional, settings)
 
-    def hessian() -> None:
-        terms.hessian_and_excitations(molecule, functional, settings, np.random.default_rng(0))
+    def evaluate(*names: str) -> None:
+        rng, sink = np.random.default_rng(0), GradientSink()
+        terms.evaluate(names, molecule, functional, settings, rng=rng, sink=sink)
+
+    gradient = partial(evaluate, "gradient")
+    hessian = partial(evaluate, "hessian", "excitation")
 
     return {
         "E": energy,

@@ -22,10 +22,11 @@ import dixc.pyscf
 from benchmarks.speed.machine import Work
 from benchmarks.speed.molecules import GRID_LEVEL, Case, case
 from benchmarks.speed.timing import Entry, Options, Side, interleave, rows
-from dixc.core.response import expansion_response, xc_response
+from dixc.core.hamiltonian import LocalXC
+from dixc.core.orbitals import split_orbitals
 from dixc.functionals import registry
-from dixc.grassmann import Response, split_orbitals
 from dixc.pyscf.numint import GridNumInt
+from dixc.pyscf.rks import closed_shell_change
 
 MOLECULES = ("CH3OH", "furan", "benzene", "C6H7NO2")
 CLASSICAL = ("r2scan", "tpss")
@@ -191,7 +192,7 @@ def _skala_potential(integrator, mol, grids, dm) -> None:
 def product_sides(system: System, count: int):
     """XC part of Hessian products in `count` directions, the kernel being there."""
     found = Sides(TARGETS["product"])
-    mol, grids, changes = system.mol, system.mf.grids, system.changes[:count]
+    mol, changes = system.mol, system.changes[:count]
     for xc in CLASSICAL:
         found.add(_pyscf_product(numint.NumInt(), system, xc, changes), "PySCF", xc)
     found.add(_pyscf_product(KeptOrbitals(), system, "r2scan", changes), "PySCF", "r2scan", "AO kept")
@@ -201,14 +202,13 @@ def product_sides(system: System, count: int):
         one_by_one = [torch.from_numpy(change) for change in changes]
         found.add(partial(_each, response, one_by_one), "Skala", xc, against=f"PySCF {xc}")
     for name in functionals(system):
-        grid, expansion = mean_field(system, name)._numint.expansion(mol, grids, system.orbo)
-        found.add(partial(xc_product(grid, expansion, system), system.left[:count]), "dixc", name)
+        local = local_xc(system, mean_field(system, name))
+        found.add(partial(local.response, (system.left[:count],)), "dixc", name)
         if name == "r2scan":
-            side = partial(_matrix_product, grid, expansion, changes)
+            side = partial(_matrix_product, local, changes)
             found.add(side, "dixc", name, "whole matrices")
-    grid, expansion = mean_field(system, "r2scan", keep=False)._numint.expansion(mol, grids, system.orbo)
-    side = partial(xc_product(grid, expansion, system), system.left[:count])
-    found.add(side, "dixc", "r2scan", "AO not kept")
+    local = local_xc(system, mean_field(system, "r2scan", keep=False))
+    found.add(partial(local.response, (system.left[:count],)), "dixc", "r2scan", "AO not kept")
     return found.both()
 
 
@@ -223,20 +223,22 @@ def _each(function, arguments) -> None:
         function(argument)
 
 
-def xc_product(grid, expansion, system: System) -> Response:
-    """dF C_o (count, nao, nocc) for changes of the occupied orbitals: what every Hessian product of dixc asks for."""
-    return expansion_response(grid, expansion, system.orbo, get_jk=None)
+def local_xc(system: System, mf) -> LocalXC:
+    """A functional around the density; its response gives dF C_o, what every Hessian product of dixc asks for."""
+    grid = mf._numint.ao_grid(system.mol, system.mf.grids, mf.functional.xctype)
+    return LocalXC(mf.functional, grid, (system.orbo,))
 
 
-def _matrix_product(grid, expansion, changes: np.ndarray) -> np.ndarray:
+def _matrix_product(local: LocalXC, changes: np.ndarray) -> np.ndarray:
     """dF (count, nao, nao), what PySCF's own programs ask `gen_response` for."""
-    return grid.potential_matrix(xc_response(expansion, grid.density(changes)))
+    change = closed_shell_change(local.expansion, local.grid.density(changes))
+    return local.grid.potential_matrix(change)
 
 
 def setup_sides(system: System):
     """Kernel at a new density, then one product: what the first product at new orbitals costs."""
     found = Sides(None)
-    mol, grids = system.mol, system.mf.grids
+    mol = system.mol
 
     def pyscf_side(xc: str) -> object:
         return _pyscf_product(numint.NumInt(), system, xc, system.changes[:1])()
@@ -251,10 +253,10 @@ def setup_sides(system: System):
 
         found.add(skala_side, "Skala", xc, against=f"PySCF {xc}")
     for name in functionals(system):
-        ni = mean_field(system, name)._numint
+        mf = mean_field(system, name)
 
-        def dixc_side(ni=ni) -> None:
-            xc_product(*ni.expansion(mol, grids, system.orbo), system)(system.left[:1])
+        def dixc_side(mf=mf) -> None:
+            local_xc(system, mf).response((system.left[:1],))
 
         found.add(dixc_side, "dixc", name)
     return found.both()

@@ -26,6 +26,7 @@ from dixc.functionals.base import GridPoints
 
 NVAR = {"LDA": 1, "GGA": 4, "MGGA": 5}
 BLOCK_POINTS = {"cpu": 1024, "cuda": 65_536}
+NEGLIGIBLE_ELECTRONS = 1e-8  # of a grid point; a quarter of the points, together some microhartree
 # an orbital is left out of a block where |phi| and |grad phi| times sqrt(weight) stay below this
 NEGLIGIBLE = {torch.float64: 1e-10, torch.float32: 1e-7}
 

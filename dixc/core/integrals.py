@@ -18,6 +18,9 @@ from pyscf.df import df_jk
 from pyscf.lib import pack_tril
 from pyscf.scf import hf
 
+# Coulomb and exchange matrices
+JK = tuple[NDArray | None, NDArray | None]
+
 ERROR_NAMES = ("coulomb_error", "exchange_error")  # datasets of a reference record
 
 
@@ -27,9 +30,9 @@ class ExactIntegrals:
     def __init__(self, mol):
         self._eri = mol.intor("int2e", aosym="s8")
 
-    def get_jk(self, dm: NDArray, hermi: int = 1, with_k: bool = False) -> tuple[NDArray, NDArray | None]:
-        """J and, if wanted, K of density matrices (..., nao, nao), hartree."""
-        return hf.dot_eri_dm(self._eri, dm, hermi=hermi, with_j=True, with_k=with_k)
+    def get_jk(self, dm: NDArray, hermi: int = 1, with_j: bool = True, with_k: bool = False) -> JK:
+        """J and K of density matrices (..., nao, nao), hartree; None for what is not wanted."""
+        return hf.dot_eri_dm(self._eri, dm, hermi=hermi, with_j=with_j, with_k=with_k)
 
 
 class FittedIntegrals:
@@ -46,9 +49,9 @@ class FittedIntegrals:
     def __init__(self, mol, fitting: df.DF | None = None):
         self.df = fitting or df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="hf")).build()
 
-    def get_jk(self, dm: NDArray, hermi: int = 1, with_k: bool = False) -> tuple[NDArray, NDArray | None]:
-        """J' and, if wanted, K' of symmetric density matrices (..., nao, nao), hartree."""
-        return df_jk.get_jk(self.df, np.asarray(dm), hermi=hermi, with_k=with_k)
+    def get_jk(self, dm: NDArray, hermi: int = 1, with_j: bool = True, with_k: bool = False) -> JK:
+        """J' and K' of density matrices (..., nao, nao), hartree; None for what is not wanted."""
+        return df_jk.get_jk(self.df, np.asarray(dm), hermi=hermi, with_j=with_j, with_k=with_k)
 
     def pairs(self, orbo: NDArray, orbv: NDArray) -> NDArray:
         """(ai|bj) over pairs (a, i) of virtual (nao, nvir) and occupied (nao, nocc) orbitals, hartree."""

@@ -10,27 +10,26 @@ measured by the reference method itself.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyscf import lib
 
+from dixc.config.evaluation import EvaluationScf
 from dixc.core.integrals import FittedIntegrals, on_fitted_integrals
+from dixc.core.orbitals import split_orbitals
 from dixc.evaluation import history
-from dixc.excitations import exchange_fraction
 from dixc.functionals.base import Functional
-from dixc.grassmann import split_orbitals
 from dixc.models import shipped
+from dixc.pyscf.counting import FockBuildCounter, share_integrals
+from dixc.pyscf.exchange import exchange_fraction
 from dixc.reference.record import ReferenceRecord
 
 if TYPE_CHECKING:
-    pass
-
+    from pyscf.scf.hf import RHF
 
 ENERGY_ENOUGH = 1e-7  # hartree between two cycles, where only energies are wanted
-
-
 UNITS = {"atomic_numbers": "1", "mo_coeff": "1", "mo_occ": "1", "mo_energy": "hartree"} | history.UNITS
 
 
@@ -49,11 +48,17 @@ def label(functional: Functional, name: str) -> dict[str, str | int]:
     }
 
 
-def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[dict[str, NDArray], dict]:
-    """Orbitals and metrics of one molecule; metrics of an unconverged SCF are kept beside converged = False."""
+def evaluate(
+    record: ReferenceRecord, xc: Functional, settings: EvaluationScf
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Orbitals and metrics of one molecule; metrics of an unconverged SCF are kept beside converged = False.
+
+    Returns:
+        Datasets (names and units in `UNITS`) and attributes of the molecule's group in an SCF chunk.
+    """
     mf, reference = _mean_fields(record, xc)
-    mf.conv_tol, mf.max_cycle = settings["conv_tol"], settings["max_cycle"]
-    builds = count_fock_builds(mf)
+    mf.conv_tol, mf.max_cycle = settings.conv_tol, settings.max_cycle
+    builds = FockBuildCounter(mf)
     mf.callback = cycles = history.History()
     start = time.perf_counter()
     if record.split == "test":
@@ -65,6 +70,7 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     share_integrals(reference, mf)
     attributes = {
         "n_heavy": record.n_heavy,
+        "split": record.split,
         "converged": bool(mf.converged),
         "cycles": int(mf.cycles),
         "fock_builds": builds.count,
@@ -86,18 +92,38 @@ def evaluate(record: ReferenceRecord, xc: Functional, settings: dict) -> tuple[d
     return arrays, attributes
 
 
-def _mean_fields(record: ReferenceRecord, xc: Functional):
+def reference_to_run(
+    record: ReferenceRecord, settings: EvaluationScf, like: RHF | None = None
+) -> tuple[RHF, FockBuildCounter]:
+    """The reference mean field with the evaluation's thresholds and its grid, and the counter of its Fock builds.
+
+    Args:
+        like: a mean field of the same molecule, whose integrals and grid need not be made again.
+    """
+    mf = record.mean_field()
+    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings.conv_tol, None, settings.max_cycle
+    if like is not None:
+        share_integrals(mf, like)
+    if hasattr(mf, "grids"):  # Hartree-Fock has none
+        mf.grids.build()
+    return mf, FockBuildCounter(mf)
+
+
+def _mean_fields(record: ReferenceRecord, xc: Functional) -> tuple[RHF, RHF]:
     """Mean fields of the functional and of the reference; away from the test molecules on fitted integrals."""
-    both = record.mean_field(xc), record.mean_field()
+    mf, reference = record.mean_field(xc), record.mean_field()
     if record.split == "test":
-        return both
+        return mf, reference
     integrals = FittedIntegrals(record.mol)
-    return tuple(
-        on_fitted_integrals(mf, integrals, *record.fitting_correction(exchange_fraction(mf))) for mf in both
-    )
+
+    def fitted(mf: RHF) -> RHF:
+        correction = record.fitting_correction(exchange_fraction(mf))
+        return on_fitted_integrals(mf, integrals, *correction)
+
+    return fitted(mf), fitted(reference)
 
 
-def _solve_from_reference(mf, record: ReferenceRecord) -> None:
+def _solve_from_reference(mf: RHF, record: ReferenceRecord) -> None:
     """SCF from the reference density, from PySCF's guess if that fails, to `ENERGY_ENOUGH`."""
     mf.conv_tol, mf.conv_check = max(mf.conv_tol, ENERGY_ENOUGH), False
     mf.kernel(dm0=lib.tag_array(record.dm, mo_coeff=record.mo_coeff, mo_occ=record.mo_occ))
@@ -105,49 +131,12 @@ def _solve_from_reference(mf, record: ReferenceRecord) -> None:
         mf.kernel(dm0=mf.get_init_guess())
 
 
-def _l2_density(record: ReferenceRecord, mf) -> float:
+def _l2_density(record: ReferenceRecord, mf: RHF) -> float:
     """sqrt(int (rho - rho_ref)^2) / N_electrons on the grid of a mean field, bohr^-3/2."""
     grid = mf._numint.ao_grid(mf.mol, mf.grids, mf.functional.xctype)
-    own, reference = (
+    density, reference = (
         grid.density_of_orbitals(split_orbitals(orbitals, occupations)[0])[0]
         for orbitals, occupations in ((mf.mo_coeff, mf.mo_occ), (record.mo_coeff, record.mo_occ))
     )
-    difference = own - reference
+    difference = density - reference
     return float((grid.points.weights @ difference**2).sqrt()) / record.n_electrons
-
-
-class count_fock_builds:
-    """Counts every Fock build of a mean field, inside and outside of PySCF's iteration counter."""
-
-    def __init__(self, mf):
-        self.count = 0
-        get_veff = mf.get_veff
-
-        def counted(*args, **kwargs):
-            self.count += 1
-            return get_veff(*args, **kwargs)
-
-        mf.get_veff = counted
-
-
-def reference_to_run(record: ReferenceRecord, settings: dict, like=None):
-    """The reference mean field with the evaluation's thresholds and its grid, and the counter of its Fock builds.
-
-    Args:
-        like: a mean field of the same molecule, whose integrals and grid need not be made again.
-    """
-    mf = record.mean_field()
-    mf.conv_tol, mf.conv_tol_grad, mf.max_cycle = settings["conv_tol"], None, settings["max_cycle"]
-    if like is not None:
-        share_integrals(mf, like)
-    if hasattr(mf, "grids"):  # Hartree-Fock has none
-        mf.grids.build()
-    return mf, count_fock_builds(mf)
-
-
-def share_integrals(mf, like) -> None:
-    """Hand over two-electron integrals, grid, and orbitals on it, from a mean field of the same molecule and basis."""
-    mf._eri = like._eri
-    if hasattr(mf, "grids") and hasattr(like, "grids"):
-        mf.grids = like.grids
-        mf._numint.share(like._numint)

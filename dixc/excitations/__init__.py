@@ -2,12 +2,7 @@
 
 from dixc.excitations.casida import HARTREE_EV, CasidaMatrix, Excitations
 from dixc.excitations.intensity import oscillator_strengths
-from dixc.excitations.matrices import (
-    Window,
-    dense_matrices,
-    exchange_fraction,
-    kernel_matrix,
-)
+from dixc.excitations.matrices import Window, dense_matrices
 from dixc.excitations.solver import ResponseSolver
 
 __all__ = [
@@ -17,7 +12,5 @@ __all__ = [
     "ResponseSolver",
     "Window",
     "dense_matrices",
-    "exchange_fraction",
-    "kernel_matrix",
     "oscillator_strengths",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dixc.core.orbitals import split_orbitals
 from dixc.excitations.casida import Excitations
-from dixc.grassmann import split_orbitals
 
 
 def oscillator_strengths(mf, excitations: Excitations) -> NDArray:

@@ -11,7 +11,8 @@ order of kappa, (a, i) with i fastest, energies in hartree.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import Protocol
 
 import numpy as np
 import scipy.linalg
@@ -20,23 +21,59 @@ from pyscf import lib, tdscf
 
 from dixc.excitations.casida import CasidaMatrix
 
-if TYPE_CHECKING:
-    from dixc.excitations.solver import ResponseSolver
-
 # energies X + Y (n, n_vir, n_occ) with X^2 - Y^2 = 1, and one flag a state
 Solution = tuple[NDArray, NDArray, NDArray]
 
 
-class TammDancoff:
-    """A X = w X."""
+class Products(Protocol):
+    """What a problem asks of a solver; see `dixc.excitations.solver.ResponseSolver`."""
 
-    def __init__(self, solver: ResponseSolver):
+    mf: object
+    differences: NDArray
+    hybrid: float
+    block: NDArray
+    low_plus: NDArray
+    low_minus: NDArray
+    tried: list[tuple[NDArray, NDArray]]
+
+    def plus(self, v: NDArray) -> NDArray:
+        """(A + B) v for v (K, n_pairs)."""
+
+    def minus(self, v: NDArray) -> NDArray:
+        """(A - B) v for v (K, n_pairs)."""
+
+
+class Problem(ABC):
+    """An eigenvalue problem over pairs.
+
+    Args:
+        solver: gives products and the low-energy block.
+        low_values, low_vectors: eigenvalues (n,) and eigenvectors (n, n) of the problem in that block.
+    """
+
+    def __init__(self, solver: Products, low_values: NDArray, low_vectors: NDArray):
         self.solver, self.block = solver, solver.block
         self.differences = solver.differences.ravel()
-        self.low_values, self.low_vectors = scipy.linalg.eigh((solver.low_plus + solver.low_minus) / 2)
+        self.low_values, self.low_vectors = low_values, low_vectors
 
+    @abstractmethod
     def solve(self, n_states: int, conv_tol: float, max_cycle: int) -> Solution:
         """Lowest states to residual norms below `conv_tol`, hartree."""
+
+    @abstractmethod
+    def product(self, v: NDArray) -> NDArray:
+        """The matrix on vectors."""
+
+    @abstractmethod
+    def precondition(self, residual: NDArray, value: float) -> NDArray:
+        """Approximate inverse of the matrix minus `value`."""
+
+    @abstractmethod
+    def start(self, count: int) -> NDArray:
+        """Vectors to start from."""
+
+    def davidson(self, n_states: int, conv_tol: float, max_cycle: int) -> Solution:
+        """Lowest eigenvalues of the matrix, which is symmetric, vectors (n, n_vir, n_occ), and one flag a state."""
         converged, values, vectors = lib.davidson1(
             lambda rows: self.product(np.array(rows)),
             list(self.start(n_states + 1)),
@@ -51,16 +88,34 @@ class TammDancoff:
         shape = (-1, *self.solver.differences.shape)
         return np.asarray(values), np.reshape(vectors, shape), np.asarray(converged, dtype=bool)
 
-    def product(self, v: NDArray) -> NDArray:
-        """The matrix on vectors."""
-        return (self.solver.plus(v) + self.solver.minus(v)) / 2
-
-    def precondition(self, residual: NDArray, value: float) -> NDArray:
-        """Approximate inverse of the matrix minus `value`: diagonal, but for the block."""
+    def shifted_inverse(self, residual: NDArray, value: float | NDArray) -> NDArray:
+        """Approximate inverse of A minus `value`: diagonal, but for the block."""
         result = residual / _away_from_zero(self.differences - value)
         inner = residual[..., self.block] @ self.low_vectors / _away_from_zero(self.low_values - value)
         result[..., self.block] = inner @ self.low_vectors.T
         return result
+
+    def in_all_pairs(self, low: NDArray) -> NDArray:
+        """Vectors (K, n_pairs) that are `low` (K, n) in the block and zero outside."""
+        vectors = np.zeros((len(low), self.differences.size))
+        vectors[:, self.block] = low
+        return vectors
+
+
+class TammDancoff(Problem):
+    """A X = w X."""
+
+    def __init__(self, solver: Products):
+        super().__init__(solver, *_low_energy_states(solver))
+
+    def solve(self, n_states: int, conv_tol: float, max_cycle: int) -> Solution:
+        return self.davidson(n_states, conv_tol, max_cycle)
+
+    def product(self, v: NDArray) -> NDArray:
+        return (self.solver.plus(v) + self.solver.minus(v)) / 2
+
+    def precondition(self, residual: NDArray, value: float) -> NDArray:
+        return self.shifted_inverse(residual, value)
 
     def start(self, count: int) -> NDArray:
         """Vectors to start from.
@@ -80,30 +135,22 @@ class TammDancoff:
         _, vectors = scipy.linalg.eigh((projected + projected.T) / 2)
         return (basis[:, kept] @ vectors[:, :count]).T
 
-    def in_all_pairs(self, low: NDArray) -> NDArray:
-        """Vectors (K, n_pairs) that are `low` (K, n) in the block and zero outside."""
-        vectors = np.zeros((len(low), self.differences.size))
-        vectors[:, self.block] = low
-        return vectors
 
-
-class Casida(TammDancoff):
+class Casida(Problem):
     """The symmetric problem for w^2.
 
     Args:
         minus: A - B over all pairs, where it is not diagonal.
     """
 
-    def __init__(self, solver: ResponseSolver, minus: NDArray | None = None):
-        self.solver, self.block = solver, solver.block
-        self.differences = solver.differences.ravel()
-        self.root = np.sqrt(self.differences) if minus is None else np.linalg.cholesky(minus)
+    def __init__(self, solver: Products, minus: NDArray | None = None):
         low_root = np.linalg.cholesky(solver.low_minus)
-        self.low_values, vectors = scipy.linalg.eigh(low_root.T @ solver.low_plus @ low_root)
-        self.low_vectors = low_root @ vectors  # X + Y of the block, but for w^-1/2
+        low_values, vectors = scipy.linalg.eigh(low_root.T @ solver.low_plus @ low_root)
+        super().__init__(solver, low_values, low_root @ vectors)  # X + Y of the block, but for w^-1/2
+        self.root = np.sqrt(self.differences) if minus is None else np.linalg.cholesky(minus)
 
     def solve(self, n_states: int, conv_tol: float, max_cycle: int) -> Solution:
-        squares, vectors, converged = super().solve(
+        squares, vectors, converged = self.davidson(
             n_states, 2 * conv_tol * np.sqrt(abs(self.low_values[0])), max_cycle
         )
         if squares.min() <= 0:
@@ -141,8 +188,11 @@ class Casida(TammDancoff):
         ).T
 
 
-class Paired(TammDancoff):
+class Paired(Problem):
     """X and Y side by side, (K, 2 n_pairs), by PySCF's solver for that problem."""
+
+    def __init__(self, solver: Products):
+        super().__init__(solver, *_low_energy_states(solver))
 
     def solve(self, n_states: int, conv_tol: float, max_cycle: int) -> Solution:
         solver = tdscf.rks.TDDFT(self.solver.mf)
@@ -161,7 +211,7 @@ class Paired(TammDancoff):
     def precondition(self, residual: NDArray, value, *_) -> NDArray:
         x, y = self._halves(residual)
         energy = np.broadcast_to(np.ravel(value), len(x))[:, None]
-        return np.hstack([super().precondition(x, energy), super().precondition(y, -energy)])  # fmt: skip
+        return np.hstack([self.shifted_inverse(x, energy), self.shifted_inverse(y, -energy)])
 
     def start(self, count: int) -> NDArray:
         solver = self.solver
@@ -173,6 +223,11 @@ class Paired(TammDancoff):
     def _halves(self, v: NDArray) -> tuple[NDArray, NDArray]:
         v = np.reshape(v, (-1, 2, self.differences.size))
         return v[:, 0], v[:, 1]
+
+
+def _low_energy_states(solver: Products) -> tuple[NDArray, NDArray]:
+    """Eigenvalues and eigenvectors of A in the low-energy block."""
+    return scipy.linalg.eigh((solver.low_plus + solver.low_minus) / 2)
 
 
 def _away_from_zero(values: NDArray, floor: float = 1e-3) -> NDArray:

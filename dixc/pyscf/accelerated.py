@@ -12,14 +12,15 @@ from pyscf import lib
 from pyscf.lib import logger
 from pyscf.scf import chkfile
 
+from dixc.core.orbitals import split_orbitals
+from dixc.core.state import State
 from dixc.errors import InputError
 from dixc.functionals.base import Functional
 from dixc.functionals.identity import display_name
-from dixc.grassmann import split_orbitals
 from dixc.pyscf.cheap_model import CheapModel
 from dixc.pyscf.few_builds import SHARE_LEFT, Estimate, FewBuilds
 from dixc.pyscf.fingerprint import fingerprint
-from dixc.pyscf.hybrid_steps import HybridPoint, HybridSteps, tolerances
+from dixc.pyscf.hybrid_steps import HybridSteps, tolerances
 from dixc.pyscf.surrogates import FittedSurrogate, FunctionalSurrogate, Surrogate, fitting_of
 from dixc.pyscf.targets import is_left_to_pyscf, require_suited
 
@@ -86,7 +87,7 @@ class _Solved:
     energy: float
     conv_tol: float
     conv_tol_grad: float
-    point: HybridPoint | None
+    point: State | None
 
 
 class Accelerated:
@@ -211,7 +212,7 @@ class Accelerated:
             dm0 = self.get_init_guess(self.mol, self.init_guess)
         if self.chkfile:
             chkfile.save_mol(self.mol, self.chkfile)
-        self.pre_kernel({"mf": self, "h1e": steps.hcore, "s1e": steps.overlap})
+        self.pre_kernel({"mf": self, "h1e": steps.hamiltonian.hcore, "s1e": steps.hamiltonian.overlap})
         start = self._start(steps, dm0)
         if how.max_builds is not None:
             self._take_estimate(few.run(start or self._rough_start(few, dm0), how.max_builds, self._report))
@@ -235,7 +236,7 @@ class Accelerated:
     def _fitted(self, model: CheapModel) -> FittedSurrogate:
         return FittedSurrogate(self.undo_accelerate(), fitting_of(self, model), self.acceleration.grid_level)
 
-    def _converge(self, steps: HybridSteps, few: FewBuilds, start: HybridPoint) -> bool:
+    def _converge(self, steps: HybridSteps, few: FewBuilds, start: State) -> bool:
         """Build until converged, and take the results; False if the steps do not get there."""
         if self.acceleration.kind == "functional":
             found = steps.run(start, self.max_cycle, self._report)
@@ -243,14 +244,14 @@ class Accelerated:
             found = few.converge(start, self.max_cycle, self._report)
         return found and self._take(steps)
 
-    def _start(self, steps: HybridSteps, dm0: NDArray | None) -> HybridPoint | None:
+    def _start(self, steps: HybridSteps, dm0: NDArray | None) -> State | None:
         """The first point: the last solution, the object's own orbitals, or those of the cheap functional."""
         if dm0 is None and self.mo_coeff is not None:
             known = self._holds(self._solved)
             if known and self.converged and self._solved.point is not None:
                 return self._solved.point
             frame = np.asarray(self.mo_coeff)
-            if (known or self.converged) and _orthonormal(frame, steps.overlap):
+            if (known or self.converged) and _orthonormal(frame, steps.hamiltonian.overlap):
                 return steps.build(*split_orbitals(frame, self.mo_occ))
             dm0 = self.make_rdm1()
         clock = time.perf_counter()
@@ -269,18 +270,19 @@ class Accelerated:
                     steps.model.fock_builds, start.energy, start.norm)  # fmt: skip
         return start
 
-    def _rough_start(self, few: FewBuilds, dm0: NDArray | None) -> HybridPoint:
+    def _rough_start(self, few: FewBuilds, dm0: NDArray | None) -> State:
         """The first point where the cheap functional gave none: the mean field's own SCF on fitted integrals."""
         dm0 = self.make_rdm1() if dm0 is None else dm0
         return few.steps.build(*self._fitted(few.steps.model).start(dm0))
 
-    def _report(self, step: int, last: HybridPoint, point: HybridPoint) -> None:
+    def _report(self, step: int, last: State, point: State) -> None:
         """Log line, checkpoint and callback of one step, with the names that PySCF's kernel uses."""
         mo_energy, mo_coeff, mo_occ = point.canonical
+        dm, dm_last = point.expansion.dm, last.expansion.dm
         envs = {
             "mf": self, "mol": self.mol, "cycle": step - 1, "e_tot": point.energy, "last_hf_e": last.energy,
-            "norm_gorb": point.norm, "norm_ddm": float(np.linalg.norm(point.dm - last.dm)), "dm": point.dm,
-            "dm_last": last.dm, "vhf": point.vhf, "fock": point.fock, "mo_energy": mo_energy,
+            "norm_gorb": point.norm, "norm_ddm": float(np.linalg.norm(dm - dm_last)), "dm": dm,
+            "dm_last": dm_last, "vhf": point.expansion.veff, "fock": point.fock, "mo_energy": mo_energy,
             "mo_coeff": mo_coeff, "mo_occ": mo_occ, "scf_conv": False,
         }  # fmt: skip
         logger.info(self, "step= %d E= %.15g  delta_E= %4.3g  |g|= %4.3g  |ddm|= %4.3g", step, point.energy,
@@ -295,13 +297,13 @@ class Accelerated:
         point = steps.point
         mo_energy, mo_coeff, mo_occ = point.canonical
         if self.mol.symmetry:  # labels and degenerate partners are PySCF's business; the density stays
-            half = steps.overlap @ mo_coeff
-            mo_energy, mo_coeff = self.eig((half * mo_energy) @ half.T, steps.overlap)
+            half = steps.hamiltonian.overlap @ mo_coeff
+            mo_energy, mo_coeff = self.eig((half * mo_energy) @ half.T, steps.hamiltonian.overlap)
         mo_occ = self.get_occ(mo_energy, mo_coeff)
-        if np.abs(self.make_rdm1(mo_coeff, mo_occ) - point.dm).max() > 1e-5:
+        if np.abs(self.make_rdm1(mo_coeff, mo_occ) - point.expansion.dm).max() > 1e-5:
             return False
         self.mo_energy, self.mo_coeff, self.mo_occ = mo_energy, mo_coeff, mo_occ
-        self.e_tot = self.energy_tot(point.dm, steps.hcore, point.vhf)
+        self.e_tot = self.energy_tot(point.expansion.dm, steps.hamiltonian.hcore, point.expansion.veff)
         self.converged, self.cycles = True, steps.steps
         self.e_tot_build, self.energy_error_estimate = self.e_tot, steps.estimate
         envs = {name: getattr(self, name) for name in ("e_tot", "mo_energy", "mo_coeff", "mo_occ")}
@@ -336,7 +338,7 @@ class Accelerated:
         if steps.point is not None and np.isfinite(steps.point.energy):
             logger.note(self, "hybrid steps do not converge (|g|= %4.3g after %d): PySCF's kernel takes over",
                         steps.point.norm, steps.steps)  # fmt: skip
-            super().scf(steps.point.dm, **kwargs)
+            super().scf(steps.point.expansion.dm, **kwargs)
             if self.converged:
                 return
             logger.note(self, "not converged from there: PySCF's kernel starts from its own guess")

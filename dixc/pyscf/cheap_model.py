@@ -12,14 +12,19 @@ validation molecules with B3LYP and looked over with Hartree-Fock (see docs/acce
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from pyscf import df, lib
 
-from dixc.core.response import occupied_response, xc_response
+from dixc.core.hamiltonian import BySpin, FunctionalHamiltonian, ResponseExpansion, ScaledResponse
+from dixc.core.monopole_exchange import MonopoleExchange
+from dixc.core.orbitals import split_orbitals
+from dixc.core.state import State
+from dixc.core.two_electron import TwoElectron
 from dixc.functionals.base import Functional
-from dixc.grassmann import OrbitalHessian, split_orbitals
-from dixc.pyscf.monopole_exchange import MonopoleExchange
+from dixc.pyscf.exchange import full_range_exchange
 from dixc.pyscf.rks import RKS
 
 CONV_TOL, CONV_TOL_GRAD = 1e-5, 1e-3  # far below the distance between the two functionals' solutions
@@ -59,11 +64,12 @@ class CheapModel:
     Attributes:
         fock_builds: Fock builds of the functional so far.
         mf: its mean field.
+        missing: fraction of exact exchange that the functional lacks.
+        exchange: what stands for a share of the missing exchange in the Hessian; None if it is not corrected.
     """
 
     def __init__(self, mf, functional: Functional, grid_level: int | None, fit_coulomb: bool, exchange: bool):
-        self.hcore = np.asarray(mf.get_hcore())
-        cheap = CheapKohnSham(mf.mol, functional, self.hcore)
+        cheap = CheapKohnSham(mf.mol, functional, np.asarray(mf.get_hcore()))
         cheap.verbose, cheap.stdout, cheap.max_memory = max(0, mf.verbose - 2), mf.stdout, mf.max_memory
         cheap.chkfile, cheap.max_cycle = None, MAX_CYCLE
         cheap.conv_tol, cheap.conv_tol_grad, cheap.conv_check = CONV_TOL, CONV_TOL_GRAD, False
@@ -78,10 +84,14 @@ class CheapModel:
         else:
             cheap._eri, cheap.direct_scf = mf._eri, mf.direct_scf
         self.mf, self.functional, self.fock_builds = cheap, functional, 0
-        self.missing = _exact_exchange(mf) if functional.exact_exchange == 0 else 0.0
-        self._exchange: MonopoleExchange | None = None
+        self.missing = full_range_exchange(mf) if functional.exact_exchange == 0 else 0.0
+        self.exchange: MonopoleExchange | None = None
         if exchange and self.missing and hasattr(cheap, "with_df"):
-            self._exchange = MonopoleExchange(mf.get_ovlp(), cheap.with_df)
+            self.exchange = MonopoleExchange(mf.get_ovlp(), cheap.with_df, self._share * self.missing)
+
+    @property
+    def _share(self) -> float:
+        return SHARE + SHARE_SLOPE * self.missing
 
     def orbitals(self, dm0: NDArray) -> tuple[NDArray, NDArray] | None:
         """Occupied and virtual orbitals of the functional's own SCF from a density matrix (nao, nao).
@@ -96,38 +106,69 @@ class CheapModel:
             self.fock_builds += getattr(self.mf, "cycles", 0) + 1
         return split_orbitals(self.mf.mo_coeff, self.mf.mo_occ) if self.mf.converged else None
 
-    def hessian(self, orbo: NDArray, orbv: NDArray, fock: NDArray) -> OrbitalHessian:
-        """The functional's Hessian at these orbitals; one Fock build without exact exchange.
+    def state(self, orbo: NDArray, orbv: NDArray) -> State:
+        """These orbitals on the functional's own Hamiltonian; one Fock build."""
+        self.fock_builds += 1
+        mf, functional = self.mf, self.functional
+        grid = mf._numint.ao_grid(mf.mol, mf.grids, functional.xctype)
+        two_electron = TwoElectron(mf.get_jk, functional.exact_exchange)
+        return State(
+            FunctionalHamiltonian(mf.hcore, mf.energy_nuc(), two_electron, functional, grid), orbo, orbv
+        )
+
+    def hessian(self, orbo: NDArray, orbv: NDArray, fock: NDArray) -> State:
+        """A state with the functional's Hessian at these orbitals, corrected; one Fock build without exact exchange.
 
         Args:
-            fock: Fock matrix (nao, nao) of the mean field at these orbitals, for the correction.
+            fock: Fock matrix (nao, nao) of the mean field at these orbitals.
         """
-        self.fock_builds += 1
-        cheap, hybrid = self.mf, self.functional.exact_exchange
-        grid, expansion = cheap._numint.expansion(cheap.mol, cheap.grids, orbo)
-        vj, vk = cheap.get_jk(dm=2 * orbo @ orbo.T, hermi=1, with_k=hybrid != 0)
-        own = self.hcore + (vj - 0.5 * hybrid * vk if hybrid else vj)
-        own = own + grid.potential_matrix(expansion.potential[0])
-        get_jk, scale = cheap.get_jk, 1.0
-        if self._exchange is not None:
-            share, scale = SHARE + SHARE_SLOPE * self.missing, 1 - KERNEL_LOSS * self.missing
-            own, hybrid, get_jk = (
-                own + share * (fock - own),
-                share * self.missing,
-                self._with_monopole_exchange,
-            )
-        response = occupied_response(
-            orbo, get_jk, hybrid, grid, lambda rho1: scale * xc_response(expansion, rho1)
+        own = self.state(orbo, orbv)
+        if self.exchange is None:
+            return own
+        two_electron = TwoElectron(self.mf.get_jk, others=[self.exchange])
+        corrected = CorrectedHamiltonian(own, fock, self._share, two_electron, 1 - KERNEL_LOSS * self.missing)
+        return State(corrected, orbo, orbv)
+
+
+@dataclass
+class CorrectedHamiltonian:
+    """A functional's Hamiltonian with a share of another Fock matrix, and another response.
+
+    Attributes:
+        own: a state on the functional's own Hamiltonian; there is no expansion at other orbitals.
+        fock: the other Fock matrix at these orbitals, (nao, nao), hartree.
+        share: of the other Fock matrix.
+        two_electron: of the response.
+        kernel_scale: factor of the functional's response.
+    """
+
+    own: State
+    fock: NDArray
+    share: float
+    two_electron: TwoElectron
+    kernel_scale: float
+
+    def expand(
+        self, orbo: BySpin, orbv: BySpin, order: int = 2, trainable: bool = False
+    ) -> CorrectedExpansion:
+        """As of `dixc.core.hamiltonian.Hamiltonian`."""
+        return CorrectedExpansion(self, orbo, orbv)
+
+
+class CorrectedExpansion(ResponseExpansion):
+    """A `CorrectedHamiltonian` at its orbitals; see `dixc.core.hamiltonian.Expansion`."""
+
+    def __init__(self, corrected: CorrectedHamiltonian, orbo: BySpin, orbv: BySpin):
+        own = corrected.own.expansion
+        super().__init__(
+            orbo, orbv, corrected.two_electron, ScaledResponse(own.local, corrected.kernel_scale)
         )
-        return OrbitalHessian(orbo, orbv, own, response)
+        self.energy = own.energy
+        self.fock = (own.fock[0] + corrected.share * (corrected.fock - own.fock[0]),)
 
-    def _with_monopole_exchange(self, dm: NDArray, hermi: int, with_k: bool) -> tuple[NDArray, NDArray]:
-        return self.mf.get_jk(dm=dm, hermi=hermi, with_k=False)[0], self._exchange(dm)
-
-
-def _exact_exchange(mf) -> float:
-    """Fraction of exact exchange of a mean field; of its full-range part if there is range separation."""
-    return float(mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[2]) if hasattr(mf, "_numint") else 1.0
+    def fock_vo(self) -> BySpin:
+        """As of `Expansion`."""
+        return (self.orbv[0].T @ self.fock[0] @ self.orbo[0],)
 
 
 def _density_fitted(cheap: RKS, fitted):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from pyscf.lib import logger
 
-from dixc.pyscf.hybrid_steps import SAFE_ESTIMATE, HybridPoint, HybridSteps
+from dixc.core.state import State
+from dixc.pyscf.hybrid_steps import SAFE_ESTIMATE, HybridSteps
 from dixc.pyscf.surrogates import Minimum, Surrogate, kind_of
 
 # error of a minimum over the correction, which 95 % of the calibration molecules do not exceed (`kind_of`); the
@@ -27,7 +28,7 @@ SHARE_LEFT = {
 LEAST_LEFT = 1e-10  # hartree; no estimate is less: energies are not summed more exactly
 
 # called with (builds before, point before, point) after a build
-Report = Callable[[int, HybridPoint, HybridPoint], None]
+Report = Callable[[int, State, State], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Estimate:
         left: estimate of the error of `minimum.energy`, hartree.
     """
 
-    point: HybridPoint
+    point: State
     minimum: Minimum
     left: float
 
@@ -72,7 +73,7 @@ class FewBuilds:
         self.share = SHARE_LEFT[kind][kind_of(steps.mf)]
         self.estimates: list[Estimate] = []
 
-    def run(self, start: HybridPoint, max_builds: int, report: Report) -> Estimate:
+    def run(self, start: State, max_builds: int, report: Report) -> Estimate:
         """Build until the estimate of what is left is below conv_tol, `max_builds` times at most.
 
         Args:
@@ -85,7 +86,7 @@ class FewBuilds:
             last = self._minimise(self._build(last, report))
         return last
 
-    def converge(self, start: HybridPoint, max_builds: int, report: Report) -> bool:
+    def converge(self, start: State, max_builds: int, report: Report) -> bool:
         """Build until gradient and energy of the last build meet the mean field's thresholds; arguments as of `run`.
 
         Returns:
@@ -109,12 +110,12 @@ class FewBuilds:
                 return False
             steps.point = point
 
-    def _build(self, last: Estimate, report: Report) -> HybridPoint:
+    def _build(self, last: Estimate, report: Report) -> State:
         point = self.steps.build(*last.minimum.orbitals, last=last.point)
         report(len(self.estimates), last.point, point)
         return point
 
-    def _minimise(self, point: HybridPoint) -> Estimate:
+    def _minimise(self, point: State) -> Estimate:
         minimum = self.surrogate.minimum(point)
         left = self._left(point, minimum)
         self.estimates.append(Estimate(point, minimum, left))
@@ -122,7 +123,7 @@ class FewBuilds:
                     len(self.estimates), point.energy, point.norm, minimum.energy, left)  # fmt: skip
         return self.estimates[-1]
 
-    def _left(self, point: HybridPoint, minimum: Minimum) -> float:
+    def _left(self, point: State, minimum: Minimum) -> float:
         """The calibrated share of the correction, or of what the last minimum turned out to be wrong by, if more."""
         correction = point.energy - minimum.energy
         if not Estimate(point, minimum, 0.0).is_sound:

@@ -8,82 +8,22 @@ before another Fock matrix is built, so no build only confirms. Units: hartree, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 from pyscf.lib import logger
 
 from dixc.core.newton import Secants, bounded, truncated_cg
-from dixc.grassmann import OrbitalHessian, rotate
+from dixc.core.orbitals import rotate
+from dixc.core.state import LEAST_DIAGONAL, State
 from dixc.pyscf.cheap_model import CheapModel
+from dixc.pyscf.hamiltonian import MeanFieldHamiltonian
 
 MAX_ROTATION = 0.5  # radians, the largest element of a step
-MIN_DIAGONAL = 0.1  # hartree, floor of the preconditioner
 SAFE_ESTIMATE = 0.25  # share of conv_tol below which the preconditioner alone settles the energy estimate
 RESOLVED = 1e-7  # hartree; smaller changes of the energy do not decide about a step, the gradient does
 SLOW = 0.5  # a step that leaves more than this of |g| is slow
-LEAST_GAP = 0.05  # hartree; smaller differences of orbital energies say nothing of a step
 MAX_SETBACKS = 3  # slow or refused steps in a row, or changes of the occupation, after which DIIS takes over
-
-
-@dataclass
-class HybridPoint:
-    """One build of the expensive functional.
-
-    Attributes:
-        orbo, orbv: orbitals (nao, nocc), (nao, nvir), orthonormal; their columns are the frame of kappa.
-        dm, vhf: density matrix and two-electron potential, as PySCF tags them.
-        fock: Fock matrix (nao, nao), hartree.
-        energy: total energy, hartree.
-    """
-
-    orbo: NDArray
-    orbv: NDArray
-    dm: NDArray
-    vhf: NDArray
-    fock: NDArray
-    energy: float
-
-    @cached_property
-    def gradient(self) -> NDArray:
-        """dE/dkappa (nvir, nocc), hartree."""
-        return 4 * self.orbv.T @ self.fock @ self.orbo
-
-    @cached_property
-    def canonical(self) -> tuple[NDArray, NDArray, NDArray]:
-        """Orbital energies, orbitals and occupations that diagonalise the Fock matrix within each of the two spaces.
-
-        The density is that of the point; occupied orbitals come first, each space in order of energy.
-        """
-        energy_o, u_o = scipy.linalg.eigh(self.orbo.T @ self.fock @ self.orbo)
-        energy_v, u_v = scipy.linalg.eigh(self.orbv.T @ self.fock @ self.orbv)
-        occupations = np.repeat([2.0, 0.0], [len(energy_o), len(energy_v)])
-        return np.hstack([energy_o, energy_v]), np.hstack([self.orbo @ u_o, self.orbv @ u_v]), occupations
-
-    @cached_property
-    def second_order(self) -> float:
-        """1/2 g . D^-1 g with D = 4 (e_a - e_i): energy above the minimum, without any response, hartree."""
-        energies, orbitals, _ = self.canonical
-        nocc = self.orbo.shape[1]
-        if not 0 < nocc < len(energies):
-            return 0.0
-        gradient = 4 * orbitals[:, nocc:].T @ self.fock @ orbitals[:, :nocc]
-        gaps = np.maximum(energies[nocc:, None] - energies[:nocc], LEAST_GAP)
-        return float(np.sum(gradient**2 / gaps)) / 8
-
-    @property
-    def norm(self) -> float:
-        """|g| as PySCF prints it: half of the norm of dE/dkappa."""
-        return float(np.linalg.norm(self.gradient)) / 2
-
-    @property
-    def aufbau(self) -> bool:
-        """Whether the occupied orbitals are the lowest of this Fock matrix, as far as its diagonal blocks tell."""
-        energies, nocc = self.canonical[0], self.orbo.shape[1]
-        return len(energies) == nocc or energies[nocc - 1] < energies[nocc]
 
 
 def tolerances(mf) -> tuple[float, float]:
@@ -112,25 +52,19 @@ class HybridSteps:
     def __init__(self, mf, model: CheapModel, rtol: float, secants: bool):
         self.mf, self.model, self.rtol = mf, model, rtol
         self.secants = Secants(max_pairs=6 if secants else 0)
-        self.hcore, self.overlap = mf.get_hcore(), mf.get_ovlp()
+        self.hamiltonian = MeanFieldHamiltonian(mf)
         self.conv_tol, self.conv_tol_grad = tolerances(mf)
         self.products = self.steps = self.setbacks = 0
         self.estimate, self.radius = np.inf, MAX_ROTATION
         self.minima: list[float] = []
         self._diagonal: NDArray | None = None
-        self.point: HybridPoint | None = None
+        self.point: State | None = None
 
-    def build(self, orbo: NDArray, orbv: NDArray, last: HybridPoint | None = None) -> HybridPoint:
+    def build(self, orbo: NDArray, orbv: NDArray, last: State | None = None) -> State:
         """One Fock build; on integrals made on the fly PySCF builds the difference from the `last` point only."""
-        mf, nocc = self.mf, orbo.shape[1]
-        mo_occ = np.repeat([2.0, 0.0], [nocc, orbv.shape[1]])
-        dm = mf.make_rdm1(np.hstack([orbo, orbv]), mo_occ)
-        vhf = mf.get_veff(mf.mol, dm) if last is None else mf.get_veff(mf.mol, dm, last.dm, last.vhf)
-        energy = mf.energy_tot(dm, self.hcore, vhf)
-        fock = np.asarray(mf.get_fock(self.hcore, self.overlap, vhf, dm))
-        return HybridPoint(orbo, orbv, dm, vhf, fock, float(energy))
+        return self.hamiltonian.build(orbo, orbv, last)
 
-    def run(self, start: HybridPoint, max_steps: int, report) -> bool:
+    def run(self, start: State, max_steps: int, report) -> bool:
         """Step until converged, or until the steps no longer pay.
 
         Args:
@@ -144,7 +78,7 @@ class HybridSteps:
         self.point = start
         while not (converged := self._settled_by_diagonal()):
             hessian = self.model.hessian(self.point.orbo, self.point.orbv, self.point.fock)
-            self._diagonal = np.maximum(hessian.diagonal(), MIN_DIAGONAL)
+            self._diagonal = np.maximum(hessian.diagonal(), LEAST_DIAGONAL)
             kappa = self._newton(hessian)
             if not np.isfinite(kappa).all():
                 logger.info(self.mf, "the cheap functional's Hessian is not finite here")
@@ -159,17 +93,17 @@ class HybridSteps:
 
     def _settled_by_diagonal(self) -> bool:
         """The same test with the last preconditioner for H, wide of the mark by a factor: saves a model Hessian."""
-        if not self.point.gradient.any():  # such as no virtual orbitals
+        if not self.point.gradient().any():  # such as no virtual orbitals
             self.estimate = 0.0
         if self._diagonal is None:
             return self.estimate < self.conv_tol and self._small(self.estimate)
-        self.estimate = 0.5 * float(np.vdot(self.point.gradient, self.point.gradient / self._diagonal))
+        self.estimate = 0.5 * float(np.vdot(self.point.gradient(), self.point.gradient() / self._diagonal))
         return self._small(self.estimate / SAFE_ESTIMATE)
 
     def _small(self, estimate: float) -> bool:
         return self.point.norm < self.conv_tol_grad and estimate < self.conv_tol and self.point.aufbau
 
-    def _newton(self, hessian: OrbitalHessian) -> NDArray:
+    def _newton(self, hessian: State) -> NDArray:
         """The next step, and with it the estimate of the energy error."""
         solved = []
 
@@ -179,7 +113,7 @@ class HybridSteps:
             solved.append(step.solved)
             return -step.kappa
 
-        gradient = self.point.gradient
+        gradient = self.point.gradient()
         kappa = -self.secants.apply(inverse, gradient)
         slope = float(np.vdot(gradient, kappa))
         if slope >= 0:
@@ -198,7 +132,7 @@ class HybridSteps:
         self.steps += 1
         report(self.steps, last, trial)
         # parallel transport: the coordinates of a tangent vector do not change along the rotation
-        self.secants.add(kappa, trial.gradient - last.gradient)
+        self.secants.add(kappa, trial.gradient() - last.gradient())
         change = trial.energy - last.energy
         better = trial.norm < last.norm if abs(change) < RESOLVED else change < 0
         longest = float(np.abs(kappa).max())
@@ -226,7 +160,7 @@ class HybridSteps:
         report(self.steps, last, self.point)
 
 
-def _shortening(last: HybridPoint, trial: HybridPoint, kappa: NDArray) -> float:
+def _shortening(last: State, trial: State, kappa: NDArray) -> float:
     """Where between the two points the slope along the step vanishes, if it is linear; kept within 0.1 and 0.5."""
-    slope, after = float(np.vdot(last.gradient, kappa)), float(np.vdot(trial.gradient, kappa))
+    slope, after = float(np.vdot(last.gradient(), kappa)), float(np.vdot(trial.gradient(), kappa))
     return float(np.clip(slope / (slope - after), 0.1, 0.5)) if after > 0 else 0.5

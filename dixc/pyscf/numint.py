@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyscf.dft import numint
 
 from dixc.core.grid import NVAR, AOGrid
-from dixc.core.xc import XCExpansion, density_kernel
+from dixc.core.xc.expansion import XCExpansion, density_kernel
 from dixc.errors import InputError
 from dixc.functionals.base import Functional, GridPoints, SpinDensity
 from dixc.functionals.identity import display_name

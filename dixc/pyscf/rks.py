@@ -11,12 +11,13 @@ from collections.abc import Callable
 from os import PathLike
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pyscf.dft import rks
 
-from dixc.core.response import expansion_response, xc_response
+from dixc.core.orbitals import split_orbitals
+from dixc.core.xc.expansion import XCExpansion
 from dixc.functionals.base import Functional
-from dixc.grassmann import Response, split_orbitals
 from dixc.models import DEFAULT
 from dixc.pyscf.cautions import require_closed_shell
 from dixc.pyscf.mean_field import KohnSham
@@ -64,25 +65,26 @@ class RKS(KohnSham, rks.RKS):
             singlet: None or True for singlet, False for triplet excitations.
             hermi: symmetry of the density matrices to come: 1 symmetric, 0 none, 2 antisymmetric.
         """
-        orbo, _ = self._orbitals(mo_coeff, mo_occ)
+        mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
+        orbo, _ = split_orbitals(np.asarray(mo_coeff), self.mo_occ if mo_occ is None else mo_occ)
         triplet = singlet is False
         xc = None
         if hermi != 2:
             grid, expansion = self._numint.expansion(self.mol, self.grids, orbo, spin_resolved=triplet)
 
             def xc(dm1: NDArray) -> NDArray:
-                return grid.potential_matrix(xc_response(expansion, grid.density(dm1)))
+                return grid.potential_matrix(closed_shell_change(expansion, grid.density(dm1)))
 
         coulomb = None if triplet else lambda vj: vj
         return self._response(xc, coulomb, 0.5 * self.functional.exact_exchange, hermi)
 
-    def orbital_response(self, mo_coeff=None, mo_occ=None) -> Response:
-        """The singlet response on occupied orbitals, without nao x nao grid work (see `dixc.grassmann.Response`)."""
-        orbo, _ = self._orbitals(mo_coeff, mo_occ)
-        grid, expansion = self._numint.expansion(self.mol, self.grids, orbo)
-        return expansion_response(grid, expansion, orbo, self.get_jk, self.functional.exact_exchange)
 
-    def _orbitals(self, mo_coeff, mo_occ) -> tuple[NDArray, NDArray]:
-        mo_coeff = self.mo_coeff if mo_coeff is None else mo_coeff
-        mo_occ = self.mo_occ if mo_occ is None else mo_occ
-        return split_orbitals(np.asarray(mo_coeff), mo_occ)
+def closed_shell_change(expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:
+    """Change of the XC potential rows (..., nvar, N) for a change rho1 (..., nvar, N) of the total density.
+
+    A spin-resolved expansion (ns = 2) gives the triplet response: rho1/2 is added to one spin and taken from the other.
+    """
+    if len(expansion.rho) == 1:
+        return expansion.product(rho1.unsqueeze(-3))[..., 0, :, :]
+    opposite = torch.stack([rho1, -rho1], dim=-3) / 2
+    return expansion.product(opposite)[..., 0, :, :]

@@ -25,9 +25,11 @@ from pyscf.dft import gen_grid, numint, rks
 from pyscf.lib import logger
 
 from dixc.core.newton import bounded, truncated_cg
-from dixc.grassmann import rotate, split_orbitals
+from dixc.core.orbitals import canonical_orbitals, rotate, split_orbitals
+from dixc.core.state import LEAST_DIAGONAL, State
 from dixc.pyscf.cheap_model import CheapModel, coulomb_fitting
-from dixc.pyscf.hybrid_steps import MAX_ROTATION, MIN_DIAGONAL, HybridPoint
+from dixc.pyscf.exchange import range_separation
+from dixc.pyscf.hybrid_steps import MAX_ROTATION
 from dixc.pyscf.numint import GridNumInt
 
 # of a surrogate's own minimum: this share of the correction that the point's gradient foretells, within these bounds
@@ -69,7 +71,7 @@ class Surrogate(Protocol):
 
     products: int
 
-    def minimum(self, point: HybridPoint) -> Minimum:
+    def minimum(self, point: State) -> Minimum:
         """The minimum of the surrogate of this point."""
 
 
@@ -135,16 +137,17 @@ class FittedSurrogate:
         self.mf.kernel(dm0=dm0)
         return split_orbitals(self.mf.mo_coeff, self.mf.mo_occ)
 
-    def minimum(self, point: HybridPoint) -> Minimum:
+    def minimum(self, point: State) -> Minimum:
         mf = self.mf
         self._shift(np.zeros_like(point.fock), 0.0)
-        vhf = mf.get_veff(mf.mol, point.dm)
-        energy = mf.energy_tot(point.dm, self.hcore, vhf)
-        operator = point.fock - np.asarray(mf.get_fock(self.hcore, vhf=vhf, dm=point.dm))
-        self._shift(operator, point.energy - float(energy) - float(np.vdot(operator, point.dm)))
+        dm = point.expansion.dm
+        vhf = mf.get_veff(mf.mol, dm)
+        energy = mf.energy_tot(dm, self.hcore, vhf)
+        operator = point.fock - np.asarray(mf.get_fock(self.hcore, vhf=vhf, dm=dm))
+        self._shift(operator, point.energy - float(energy) - float(np.vdot(operator, dm)))
         mf.conv_tol = float(np.clip(CONV_SHARE * point.second_order, TIGHTEST, LOOSEST))
         mf.conv_tol_grad = mf.conv_tol**0.5 / 3
-        mf.kernel(dm0=point.dm)
+        mf.kernel(dm0=dm)
         order = np.argsort(-mf.mo_occ, kind="stable")
         return Minimum(
             float(mf.e_tot), mf.mo_energy[order], mf.mo_coeff[:, order], mf.mo_occ[order], bool(mf.converged)
@@ -166,26 +169,24 @@ class FunctionalSurrogate:
     def __init__(self, model: CheapModel):
         self.model, self.products = model, 0
 
-    def minimum(self, point: HybridPoint) -> Minimum:
+    def minimum(self, point: State) -> Minimum:
         hessian = self.model.hessian(point.orbo, point.orbv, point.fock)
-        diagonal = np.maximum(hessian.diagonal(), MIN_DIAGONAL)
-        step = truncated_cg(hessian.hvp, point.gradient, diagonal, RTOL)
+        diagonal = np.maximum(hessian.diagonal(), LEAST_DIAGONAL)
+        step = truncated_cg(hessian.hvp, point.gradient(), diagonal, RTOL)
         self.products += step.products
         finite = bool(np.isfinite(step.kappa).all())
         kappa = bounded(step.kappa, MAX_ROTATION) if finite else np.zeros_like(step.kappa)
         found = step.solved and finite and np.abs(kappa).max() < MAX_ROTATION
-        energy = point.energy + 0.5 * float(np.vdot(point.gradient, kappa))
+        energy = point.energy + 0.5 * float(np.vdot(point.gradient(), kappa))
         orbo, orbv = rotate(point.orbo, point.orbv, kappa)
-        moved = HybridPoint(orbo, orbv, point.dm, point.vhf, point.fock, energy)
-        return Minimum(energy, *moved.canonical, bool(found))
+        return Minimum(energy, *canonical_orbitals(point.fock, orbo, orbv), bool(found))
 
 
 def kind_of(mf) -> str:
     """What a mean field asks of a surrogate: "hartree-fock", "range-separated" or "full-range"."""
     if not isinstance(mf, rks.KohnShamDFT):
         return "hartree-fock"
-    omega = mf._numint.rsh_and_hybrid_coeff(mf.xc, mf.mol.spin)[0]
-    return "range-separated" if omega else "full-range"
+    return "range-separated" if range_separation(mf) else "full-range"
 
 
 def _least_level(mf) -> int:

@@ -1,14 +1,13 @@
 """Training molecules straight from chunk files: an index of names, and arrays only of the molecules in use.
 
 A run on a hundred thousand molecules has more arrays than memory. Names, elements and places are read once; the arrays
-of a molecule are read when it is asked for, and who asks (`dixc.training.data.MoleculeCache`) decides how long they
+of a molecule are read when it is asked for, and who asks (`dixc.training.cache.MoleculeCache`) decides how long they
 stay. Any order of molecules costs the same, so an epoch is one permutation of all of them, across files. Reading a
 molecule takes milliseconds, a step on it seconds: nothing is gained by reading ahead.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -19,13 +18,15 @@ import torch
 from numpy.typing import NDArray
 from pyscf.data.nist import BOHR
 
+from dixc.config.sections import Reference
 from dixc.elements import SYMBOLS
 from dixc.errors import InputError
 from dixc.molecules import Molecule
 from dixc.molecules.duplicates import Geometries
-from dixc.reference.record import record_from_group
+from dixc.reference.record import record_from_group, settings_of
 from dixc.store import decoding, open_chunk, require_made_from
-from dixc.training.data import DERIVATIVE_NAMES, HESSIAN_NAMES, TrainingMolecule
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.reference_derivatives import DERIVATIVE_NAMES, HESSIAN_NAMES
 
 SHOWN = 10  # molecules that a message names
 
@@ -71,7 +72,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
         self._options = (grid_level, hessian_grid_level, xctype, device, dtype)
         self._derivatives: dict[str, Place] = {}
         self._references: dict[str, Place] = {}
-        self._settings: dict[Path, dict] = {}
+        self._settings: dict[Path, Reference] = {}
         self._numbers: set[int] = set()
         self.splits: dict[str, str] = {}
         for path in map(Path, derivatives):
@@ -92,7 +93,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
     def _index_references(self, path: Path, need_derivatives: bool) -> None:
         stamp = _stamp(path)
         with open_chunk(path, stage="reference") as chunk, decoding(path):
-            self._settings[path] = json.loads(chunk.attrs["settings"])
+            self._settings[path] = settings_of(chunk)
             for key, group in chunk.items():
                 name = str(group.attrs["name"])
                 if group.attrs["status"] != "ok":

@@ -1,7 +1,7 @@
 """Gauss-Newton steps on all molecules at once, made of one visit to each.
 
 Every term of the loss is half the square of residuals r, and all molecules share the weights theta. A visit to a
-molecule gives the residuals and some rows A of their Jacobian (`dixc.training.directions`). Those of the last visits
+molecule gives the residuals and some rows A of their Jacobian (`dixc.training.sinks`). Those of the last visits
 are kept; as theta moves they are followed to first order, r -> r + A (theta - theta'). Each step is the most likely
 change c of the weights if the loss is as linear as all that is known of it, every residual has unit variance, and
 weights change by about a learning rate s,

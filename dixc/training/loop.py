@@ -8,6 +8,7 @@ loss an advantage, and neither E_rho nor a reference derivative enters `base` by
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections import ChainMap
@@ -25,18 +26,23 @@ from dixc.errors import DixcWarning, InputError, NotConverged
 from dixc.functionals import probe
 from dixc.functionals.base import Functional
 from dixc.training import checkpoints, model_scf, terms
-from dixc.training.batch import Part, mean_columns
-from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.cache import MoleculeCache
 from dixc.training.learning_rates import cosine_annealing
 from dixc.training.metropolis import Metropolis
+from dixc.training.molecule import TrainingMolecule
 from dixc.training.optimizers import STEPS
 from dixc.training.parallel import Team
-from dixc.training.terms import TERMS_OF_LOSS, TermValue
+from dixc.training.terms import LOSSES
+from dixc.training.terms.solution import energy_error
+from dixc.training.terms.term import TermValue, pseudo_huber
+from dixc.training.visits import Visit, mean_columns
 
 MAX_BAD_STEPS = 10  # consecutive steps without a usable gradient before training stops
 ORBITALS_GB = (
     1.0  # where the SCFs of molecules start; beyond it those least recently used start at the reference
 )
+
+logger = logging.getLogger(__name__)
 
 
 def _trainable(functional: Functional, precision: str) -> Functional:
@@ -115,13 +121,12 @@ class Trainer:
             if self.step % settings.checkpoint_every == 0 and self.team.rank == 0:
                 checkpoints.save(self)
             bar.update()
-            bar.set_postfix_str(
-                " ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in TERMS_OF_LOSS[self.loss])
-            )
+            bar.set_postfix_str(" ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in LOSSES[self.loss]))
         bar.close()
         if self.metropolis:
             undone = sum(row["undone"] for row in self.rows)
-            tqdm.write(f"train {self.loss}: {undone} of {settings.steps} steps undone (training.metropolis)")
+            counts = f"{undone} of {settings.steps}"
+            logger.info("train %s: %s steps undone (training.metropolis)", self.loss, counts)
         if not np.isfinite(self.best_score):
             what = f"training {self.loss} (seed {self.seed}): no validation had a converged SCF for all its molecules"
             warnings.warn(f"{what}; the weights of the first are kept", DixcWarning, stacklevel=2)
@@ -130,59 +135,54 @@ class Trainer:
 
     def train_step(self) -> dict:
         """One optimizer step on the next molecules; returns the columns of the training log."""
-        parts = self.team.map(self._part, self._names_of_step())
-        found = [part for part in parts if part.usable]
-        norm = self.steps.gradient_norm(found) if found else np.inf
-        found = found if np.isfinite(norm) else []
-        names = [part.name for part in parts]
-        row = mean_columns(parts) | {
-            "scf_builds": sum(part.builds for part in parts),
+        visits = self.team.map(self._visit, self._names_of_step())
+        usable = [visit for visit in visits if visit.usable]
+        norm = self.steps.gradient_norm(usable) if usable else np.inf
+        usable = usable if np.isfinite(norm) else []
+        names = [visit.name for visit in visits]
+        row = mean_columns(visits) | {
+            "scf_builds": sum(visit.builds for visit in visits),
             "molecule": " ".join(names),
             "learning_rate": max(self.schedule.get_last_lr()),
             "grad_norm": norm,
-            "skipped": int(not found),
+            "skipped": int(not usable),
         }
-        for part in parts:
-            self._keep_orbitals(part.name, part.orbitals if part.usable else None)
-        return row | self._update(found, parts, row["loss"])
+        for visit in visits:
+            self._keep_orbitals(visit.name, visit.orbitals if visit.usable else None)
+        return row | self._update(usable, visits, row["loss"])
 
-    def _part(self, visit: tuple[int, str]) -> Part:
+    def _visit(self, numbered: tuple[int, str]) -> Visit:
         """What a molecule adds to the step."""
-        number, name = visit
+        number, name = numbered
         self.optimizer.zero_grad(set_to_none=True)
-        molecule, active = self.molecules.get(name), TERMS_OF_LOSS[self.loss]
-        settings, functional = self.settings, self.functional
+        molecule, functional, settings = self.molecules.get(name), self.functional, self.settings
         start = self.orbitals.get(name)
-        point = model_scf.solve(molecule, functional, start, settings.density.scf_conv_tol_grad)
-        part = Part(name, self._columns([]), point.converged, point.builds, (point.orbo, point.orbv))
-        if not point.converged:
-            return part
-        part = part._replace(energy=self.steps.energy(molecule, point))
-        sketch = self.steps.sketch(np.random.default_rng([self.seed, number, 3]))
-        values = terms.energy_and_density(molecule, functional, point, settings, sketch=sketch)
-        if "gradient" in active:
-            values.append(terms.gradient(molecule, functional, settings, sketch=sketch))
-        if "hessian" in active:
-            rng = np.random.default_rng([self.seed, number, 1])
-            values += terms.hessian_and_excitations(molecule, functional, settings, rng, sketch=sketch)
-        return self.steps.completed(part._replace(columns=self._columns(values)), sketch)
+        solution = model_scf.solve(molecule, functional, start, settings.density.scf_conv_tol_grad)
+        visit = Visit(name, self._columns([]), solution.converged, solution.builds, solution.orbitals)
+        if not solution.converged:
+            return visit
+        visit = visit._replace(energy=self.steps.energy(molecule, solution))
+        sink = self.steps.sink(np.random.default_rng([self.seed, number, 3]))
+        rng = np.random.default_rng([self.seed, number, 1])
+        values = terms.evaluate(LOSSES[self.loss], molecule, functional, settings, solution, rng, sink)
+        return self.steps.completed(visit._replace(columns=self._columns(values)), sink)
 
     def _keep_orbitals(self, name: str, orbitals: tuple[np.ndarray, np.ndarray] | None) -> None:
         """Remember where a molecule's next SCF starts, or forget it; the oldest go where memory ends."""
         self.orbitals.pop(name, None)
         if orbitals is not None:
             self.orbitals[name] = orbitals
-        while sum(part.nbytes for pair in self.orbitals.values() for part in pair) > 1e9 * ORBITALS_GB:
+        while sum(array.nbytes for pair in self.orbitals.values() for array in pair) > 1e9 * ORBITALS_GB:
             self.orbitals.pop(next(iter(self.orbitals)))
 
-    def _update(self, usable: list[Part], parts: list[Part], loss: float) -> dict[str, float]:
+    def _update(self, usable: list[Visit], visits: list[Visit], loss: float) -> dict[str, float]:
         """Change the weights unless the SCF or the gradient was no good, or the step before is undone.
 
         Returns:
             Columns of the accept-or-undo rule, if there is one.
         """
         accepted, columns = True, {}
-        name = " ".join(part.name for part in parts)
+        name = " ".join(visit.name for visit in visits)
         self._count(bool(usable), name)
         if self.metropolis:
             accepted = self.metropolis.accept(self.step, name, loss if usable else np.inf)
@@ -193,8 +193,8 @@ class Trainer:
             if self.metropolis:
                 self.metropolis.stepped()
         else:
-            for part in parts:
-                self.orbitals.pop(part.name, None)
+            for visit in visits:
+                self.orbitals.pop(visit.name, None)
             self.optimizer._opt_called = True  # the schedule goes on although no step was taken
         self.schedule.step()
         self.step += 1
@@ -238,10 +238,10 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """Validation columns with the averaged weights; remembers the best ones."""
         functional = self.average.module.eval()
-        parts = self.team.map(self._validated, self.validation_names)
-        for (_, _, _, orbitals), name in zip(parts, self.validation_names, strict=True):
+        visits = self.team.map(self._validated, self.validation_names)
+        for (_, _, _, orbitals), name in zip(visits, self.validation_names, strict=True):
             self._keep_orbitals(name, orbitals)
-        collected, errors, electrons, kept = zip(*parts, strict=True)
+        collected, errors, electrons, kept = zip(*visits, strict=True)
         n_failed = sum(orbitals is None for orbitals in kept)
         means = {key: float(np.mean([c[key] for c in collected])) for key in collected[0]}
         means["validation_score"] = self._score(np.array(errors), np.array(electrons), means)
@@ -255,10 +255,10 @@ class Trainer:
         """A validation molecule's columns, energy error (mEh), electrons, and orbitals (None: SCF not converged)."""
         functional, molecule = self.average.module, self.molecules.get(name)
         tolerance = self.settings.density.scf_conv_tol_grad
-        point = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
-        values = terms.energy_and_density(molecule, functional, point, self.settings, backward=False)
-        error = terms.energy_error(molecule, point)
-        orbitals = (point.orbo, point.orbv) if point.converged else None
+        solution = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
+        values = terms.evaluate(LOSSES["base"], molecule, functional, self.settings, solution)
+        error = energy_error(molecule, solution)
+        orbitals = solution.orbitals if solution.converged else None
         return self._columns(values, "validation_"), error, molecule.record.n_electrons, orbitals
 
     def _score(self, errors: np.ndarray, electrons: np.ndarray, means: dict[str, float]) -> float:
@@ -268,5 +268,5 @@ class Trainer:
         response; unfitted, it alone would decide which weights are kept.
         """
         rest = errors - electrons * (errors @ electrons) / (electrons @ electrons)
-        energy = np.mean(terms.pseudo_huber(rest, self.settings.energy.huber_mEh)[0])
+        energy = np.mean(pseudo_huber(rest, self.settings.energy.huber_mEh)[0])
         return float(self.settings.energy.weight * energy + means["validation_density_weighted"])

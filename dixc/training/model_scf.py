@@ -11,67 +11,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
-from dixc.core.grid import OrbitalValues
-from dixc.core.response import expansion_response
-from dixc.core.xc import XCExpansion
+from dixc.core.newton import bounded
+from dixc.core.orbitals import orthonormalised
+from dixc.core.state import State
 from dixc.functionals.base import Functional
-from dixc.grassmann import OrbitalHessian, rotate
-from dixc.training.data import TrainingMolecule
+from dixc.training.molecule import TrainingMolecule
 
 MAX_ROTATION = 0.3  # rad; longer Newton steps are scaled down
 EXPECTED_CONTRACTION = 0.1  # of the gradient's norm in a step
 
 
-@dataclass
-class SCFPoint:
-    """State of the model on one molecule.
+@dataclass(frozen=True)
+class ModelSolution:
+    """Where the model's SCF ended on one molecule.
 
     Attributes:
-        orbo, orbv: orbitals (nao, nocc), (nao, nvir).
-        values: the occupied ones on the main grid.
-        energy: total energy, hartree.
-        gradient: dE/dkappa (nvir, nocc), hartree.
-        expansion: the functional around this density.
-        hessian: the model's Hessian operator; None unless asked for.
+        state: orbitals on the model's Hamiltonian; with the kernel if it was asked for and the SCF converged.
         converged: gradient below the threshold.
         builds: evaluations of the functional spent.
     """
 
-    orbo: NDArray
-    orbv: NDArray
-    values: OrbitalValues
-    energy: float
-    gradient: NDArray
-    expansion: XCExpansion
-    hessian: OrbitalHessian | None = None
-    converged: bool = False
-    builds: int = 1
+    state: State
+    converged: bool
+    builds: int
 
-
-def expand_at(
-    molecule: TrainingMolecule, functional: Functional, orbo: NDArray, orbv: NDArray, order: int
-) -> SCFPoint:
-    """Energy and gradient of the model at given orbitals on the main grid; with order 2 its Hessian operator too."""
-    grid, hybrid = molecule.grid(), functional.exact_exchange
-    dm = 2 * orbo @ orbo.T
-    hcore, constant = molecule.one_electron(hybrid)
-    get_jk = molecule.integrals(hybrid).get_jk
-    vj, vk = get_jk(dm, with_k=hybrid != 0)
-    coulomb = vj if vk is None else vj - 0.5 * hybrid * vk
-    values = grid.values(orbo)
-    rho = grid.density_of_orbitals(values)[None]
-    expansion = XCExpansion(functional, rho, grid.points, order, trainable=order == 2)
-    energy = constant + np.vdot(dm, hcore + 0.5 * coulomb) + expansion.energy
-    if order == 1:
-        half = (hcore + coulomb) @ orbo + grid.potential_on_orbitals(expansion.potential[0], values)
-        return SCFPoint(orbo, orbv, values, float(energy), 4 * orbv.T @ half, expansion)
-    fock = hcore + coulomb + grid.potential_matrix(expansion.potential[0])
-    response = expansion_response(grid, expansion, orbo, get_jk, hybrid, values)
-    hessian = OrbitalHessian(orbo, orbv, fock, response)
-    return SCFPoint(orbo, orbv, values, float(energy), hessian.gradient(), expansion, hessian)
+    @property
+    def orbitals(self) -> tuple[NDArray, NDArray]:
+        """Occupied (nao, nocc) and virtual (nao, nvir) orbitals."""
+        return self.state.orbo, self.state.orbv
 
 
 def solve(
@@ -81,37 +50,33 @@ def solve(
     conv_tol_grad: float,
     max_steps: int = 20,
     order: int = 2,
-) -> SCFPoint:
+) -> ModelSolution:
     """The model's SCF solution nearest to the starting orbitals (the reference's if None).
 
     Args:
         conv_tol_grad: threshold for the norm of dE/dkappa, hartree.
         order: 2 if the model's own Hessian is wanted at the solution (there is none without convergence).
     """
+    hamiltonian = molecule.hamiltonian(functional)
     orbo, orbv = start if start is not None else (molecule.orbo_ref, molecule.orbv_ref)
-    orbo, orbv = _orthonormal(orbo, orbv, molecule.overlap)
-    norm = np.inf
-    for builds in range(1, max_steps + 2):
+    orbo, orbv = orthonormalised(orbo, orbv, molecule.overlap)
+    state = _state(hamiltonian, orbo, orbv, 1)
+    norm, builds, converged = np.inf, 0, False
+    while builds <= max_steps:
         # where the next gradient is expected to be small enough, the Hessian is taken along
-        last = norm * EXPECTED_CONTRACTION < conv_tol_grad
-        point = expand_at(molecule, functional, orbo, orbv, order if last else 1)
-        point.builds, norm = builds, float(np.linalg.norm(point.gradient))
-        point.converged = norm < conv_tol_grad
-        if point.converged or builds > max_steps or not np.isfinite(norm):
+        if norm * EXPECTED_CONTRACTION < conv_tol_grad:
+            state = _state(hamiltonian, state.orbo, state.orbv, order)
+        gradient = state.gradient()
+        builds, norm = builds + 1, float(np.linalg.norm(gradient))
+        converged = norm < conv_tol_grad
+        if converged or builds > max_steps or not np.isfinite(norm):
             break
-        kappa = -molecule.guide_inverse(point.gradient)
-        kappa *= min(1.0, MAX_ROTATION / np.abs(kappa).max())
-        orbo, orbv = rotate(orbo, orbv, kappa)
-    if order == 2 and point.converged and point.hessian is None:
-        solution = expand_at(molecule, functional, orbo, orbv, 2)
-        solution.converged, solution.builds = True, builds + 1
-        return solution
-    return point
+        moved = state.rotated(bounded(-molecule.guide_inverse(gradient), MAX_ROTATION))
+        state = _state(hamiltonian, moved.orbo, moved.orbv, 1)
+    if converged and state.order < order:
+        state, builds = _state(hamiltonian, state.orbo, state.orbv, order), builds + 1
+    return ModelSolution(state, converged, builds)
 
 
-def _orthonormal(orbo: NDArray, orbv: NDArray, overlap: NDArray) -> tuple[NDArray, NDArray]:
-    """Symmetric orthonormalisation: removes what rounding adds over many rotations."""
-    orbitals = np.hstack([orbo, orbv])
-    inverse_root = scipy.linalg.inv(scipy.linalg.sqrtm(orbitals.T @ overlap @ orbitals).real)
-    orbitals = orbitals @ inverse_root
-    return orbitals[:, : orbo.shape[1]], orbitals[:, orbo.shape[1] :]
+def _state(hamiltonian, orbo: NDArray, orbv: NDArray, order: int) -> State:
+    return State(hamiltonian, orbo, orbv, order, trainable=order == 2)

@@ -1,6 +1,6 @@
 """What the training loop asks of an optimizer: what to take from a visit, and how to step.
 
-Both make the same step from the same parts in every process of a training (`dixc.training.parallel`).
+Both make the same step from the same visits in every process of a training (`dixc.training.parallel`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch.nn.utils import parameters_to_vector
 
 from dixc.config.training import Training
 from dixc.functionals.base import Functional
-from dixc.training import terms
-from dixc.training.batch import EnergyError, Part, set_mean_gradient, taken_gradient
-from dixc.training.data import TrainingMolecule
-from dixc.training.directions import Sketch
 from dixc.training.energies import EnergyFit
 from dixc.training.gauss_newton import GaussNewton
 from dixc.training.learning_rates import add_to, learning_rates, parameter_groups
-from dixc.training.model_scf import SCFPoint
+from dixc.training.model_scf import ModelSolution
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.sinks import GradientSink, JacobianSink
+from dixc.training.terms.solution import energy_error
+from dixc.training.visits import EnergyError, Visit, set_mean_gradient, taken_gradient
 
 
 class GaussNewtonSteps:
@@ -31,27 +31,27 @@ class GaussNewtonSteps:
         self.directions = settings.gauss_newton.directions
         self.optimizer = GaussNewton(rates, functional.parameters(), settings.gauss_newton.memory)
 
-    def sketch(self, rng: np.random.Generator) -> Sketch | None:
-        """What the terms of the loss are to fill; None if they are to accumulate a gradient."""
-        return Sketch(self.directions, rng)
+    def sink(self, rng: np.random.Generator) -> JacobianSink:
+        """What the terms of the loss are to fill."""
+        return JacobianSink(self.directions, rng)
 
-    def energy(self, molecule: TrainingMolecule, point: SCFPoint) -> EnergyError | None:
+    def energy(self, molecule: TrainingMolecule, solution: ModelSolution) -> EnergyError | None:
         """What is to be known of the energy besides, before the terms of the loss use up the expansion."""
         return None
 
-    def completed(self, part: Part, sketch: Sketch | None) -> Part:
-        """A part of the step, with what the terms have left."""
-        return part._replace(rows=sketch.collected())
+    def completed(self, visit: Visit, sink: JacobianSink) -> Visit:
+        """A visit of the step, with what the terms have left."""
+        return visit._replace(rows=sink.collected())
 
-    def gradient_norm(self, parts: list[Part]) -> float:
-        """Norm of the mean gradient of usable parts."""
-        gradients = [rows.double().T @ residuals for rows, residuals in (part.rows for part in parts)]
+    def gradient_norm(self, visits: list[Visit]) -> float:
+        """Norm of the mean gradient of usable visits."""
+        gradients = [rows.double().T @ residuals for rows, residuals in (visit.rows for visit in visits)]
         return float(torch.stack(gradients).mean(0).norm())
 
-    def take(self, parts: list[Part]) -> None:
-        """Change the weights by what usable parts have found."""
-        for part in parts:
-            self.optimizer.learn(part.name, *part.rows)
+    def take(self, visits: list[Visit]) -> None:
+        """Change the weights by what usable visits have found."""
+        for visit in visits:
+            self.optimizer.learn(visit.name, *visit.rows)
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,37 +71,36 @@ class AdamSteps:
         self.optimizer = torch.optim.Adam(parameter_groups(functional, settings.learning_rate))
         self.energies = EnergyFit(settings.energy.memory)
 
-    def sketch(self, rng: np.random.Generator) -> Sketch | None:
-        """As `GaussNewtonSteps.sketch`."""
-        return None
+    def sink(self, rng: np.random.Generator) -> GradientSink:
+        """As `GaussNewtonSteps.sink`."""
+        return GradientSink()
 
-    def energy(self, molecule: TrainingMolecule, point: SCFPoint) -> EnergyError | None:
+    def energy(self, molecule: TrainingMolecule, solution: ModelSolution) -> EnergyError | None:
         """As `GaussNewtonSteps.energy`."""
         if self.settings.trains_energies_in_the_sum or self.settings.energy.weight == 0:
             return None
-        return EnergyError(
-            terms.energy_error(molecule, point), 1000 * point.expansion.energy_gradient().cpu()
-        )
+        expansion = solution.state.expansion.local.expansion
+        return EnergyError(energy_error(molecule, solution), 1000 * expansion.gradients.of_energy().cpu())
 
-    def completed(self, part: Part, sketch: Sketch | None) -> Part:
+    def completed(self, visit: Visit, sink: GradientSink) -> Visit:
         """As `GaussNewtonSteps.completed`; the gradient of a molecule alone in a step stays in `.grad`."""
-        return part._replace(gradient=taken_gradient(self.functional)) if self.settings.batch > 1 else part
+        return visit._replace(gradient=taken_gradient(self.functional)) if self.settings.batch > 1 else visit
 
-    def gradient_norm(self, parts: list[Part]) -> float:
+    def gradient_norm(self, visits: list[Visit]) -> float:
         """As `GaussNewtonSteps.gradient_norm`, of the gradient that is then in `.grad`, clipped."""
         if self.settings.batch > 1:
-            set_mean_gradient(self.functional, parts)
+            set_mean_gradient(self.functional, visits)
         clip = self.settings.gradient_clip
         return float(torch.nn.utils.clip_grad_norm_(self.functional.parameters(), clip))
 
-    def take(self, parts: list[Part]) -> None:
+    def take(self, visits: list[Visit]) -> None:
         """As `GaussNewtonSteps.take`."""
         parameters = list(self.functional.parameters())
         before = parameters_to_vector(parameters).detach().cpu()
-        for part in parts:
-            if part.energy is not None:
-                error = torch.tensor([part.energy.error], dtype=torch.float64)
-                self.energies.learn(part.name, part.energy.gradient[None], error, before)
+        for visit in visits:
+            if visit.energy is not None:
+                error = torch.tensor([visit.energy.error], dtype=torch.float64)
+                self.energies.learn(visit.name, visit.energy.gradient[None], error, before)
         self.optimizer.step()
         weights = parameters_to_vector(parameters).detach().cpu()
         known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dixc.core.grid import AOGrid
-from dixc.core.xc import invariants
+from dixc.core.xc.invariants import invariants
 from dixc.elements import SYMBOLS
 from dixc.errors import InputError
 from dixc.functionals.base import N_INVARIANTS, Functional, SpinDensity

@@ -17,9 +17,10 @@ from dixc.config.training import Training
 from dixc.core import grid, xc
 from dixc.errors import UserError
 from dixc.training import checkpoints, model_scf, terms
-from dixc.training.data import TrainingMolecule
 from dixc.training.device import chosen_device
 from dixc.training.loop import Trainer
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.sinks import GradientSink
 
 CONFIG = Path(__file__).parents[2] / "config/config.yaml"
 ABSENT = "cuda:99"
@@ -151,14 +152,11 @@ def parameter_gradient(name: str, water, device: str) -> torch.Tensor:
     settings = Training.model_validate({"density": TIGHT})
     point = model_scf.solve(molecule, functional, None, settings.density.scf_conv_tol_grad)
     assert point.converged
-    collected = [1000 * point.expansion.energy_gradient()]
-    for term in (
-        lambda: terms.energy_and_density(molecule, functional, point, settings),
-        lambda: terms.gradient(molecule, functional, settings),
-        lambda: terms.hessian_and_excitations(molecule, functional, settings, np.random.default_rng(0)),
-    ):
+    collected = [1000 * point.state.expansion.local.expansion.gradients.of_energy()]
+    for names in (("energy", "density"), ("gradient",), ("hessian", "excitation")):
         functional.zero_grad(set_to_none=True)
-        term()
+        rng = np.random.default_rng(0)
+        terms.evaluate(names, molecule, functional, settings, point, rng, GradientSink())
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in functional.parameters()]
         collected.append(torch.cat([g.ravel() for g in gradients]))
     return torch.cat([gradient.cpu() / gradient.norm().cpu() for gradient in collected])

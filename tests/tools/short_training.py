@@ -10,8 +10,8 @@ from conftest import reference_record
 
 from dixc.config.training import Training
 from dixc.functionals.base import Functional
-from dixc.training.data import TrainingMolecule
 from dixc.training.loop import Trainer
+from dixc.training.molecule import TrainingMolecule
 
 _reference = cache(reference_record)
 

@@ -9,8 +9,9 @@ from pyscf import dft, scf
 from pyscf.soscf.newton_ah import gen_g_hop_rhf
 
 import dixc.pyscf
+from dixc.core.orbitals import rotate, split_orbitals
 from dixc.errors import UserError
-from dixc.grassmann import OrbitalRotations, rotate, split_orbitals
+from dixc.grassmann import OrbitalRotations
 
 METHODS = ["hf", "b3lyp", "dixc pbe", "dixc r2scan", "dixc xcdiff"]
 

@@ -8,9 +8,9 @@ from conftest import reference_record
 
 from dixc.core.integrals import FittedIntegrals, on_fitted_integrals
 from dixc.errors import UserError
-from dixc.excitations import exchange_fraction
 from dixc.functionals.registry import create
 from dixc.grassmann import OrbitalRotations
+from dixc.pyscf.exchange import exchange_fraction
 
 
 @pytest.fixture(scope="module", params=["water", "hydrogen sulfide"])

@@ -13,15 +13,18 @@ from pyscf import gto
 import dixc
 import dixc.pyscf
 from dixc.config.training import Training
-from dixc.core.xc import XCExpansion, invariants
+from dixc.core.orbitals import rotate
+from dixc.core.xc.expansion import XCExpansion
+from dixc.core.xc.invariants import invariants
 from dixc.errors import UserError
 from dixc.excitations import CasidaMatrix, ResponseSolver, Window, dense_matrices
 from dixc.functionals import files, registry
 from dixc.functionals.base import GridPoints
 from dixc.functionals.egxc.geometry import PARTITIONS, envelope
-from dixc.grassmann import OrbitalRotations, rotate
+from dixc.grassmann import OrbitalRotations
 from dixc.training import model_scf, prefit, terms
-from dixc.training.data import TrainingMolecule
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.sinks import GradientSink
 
 SMALL = {
     "features": 6,
@@ -380,16 +383,16 @@ def test_training_gradient_is_that_of_the_loss(case, training_molecule):
     functional = trained(base="r2scan", base_hyperparameters=None)
 
     def value(backward: bool) -> float:
+        names, scf = (case,), None
         if case in ("energy", "density"):
-            point = model_scf.solve(training_molecule, functional, None, 1e-9, max_steps=40)
-            assert point.converged
-            found = terms.energy_and_density(training_molecule, functional, point, options, backward)
-            return sum(v.weighted for v in found)
-        if case == "gradient":
-            return terms.gradient(training_molecule, functional, options, backward).weighted
-        rng = np.random.default_rng(5)
-        found = terms.hessian_and_excitations(training_molecule, functional, options, rng, backward)
-        return sum(v.weighted for v in found)
+            names = ("energy", "density")
+            scf = model_scf.solve(training_molecule, functional, None, 1e-9, max_steps=40)
+            assert scf.converged
+        elif case != "gradient":
+            names = ("hessian", "excitation")
+        sink, rng = GradientSink() if backward else None, np.random.default_rng(5)
+        values = terms.evaluate(names, training_molecule, functional, options, scf, rng, sink)
+        return sum(v.weighted for v in values)
 
     value(True)
     generator = torch.Generator().manual_seed(1)

@@ -10,7 +10,8 @@ from density_points import closed_shell, energy_density, open_shell, random_clos
 
 import dixc.pyscf
 from dixc.core.grid import AOGrid
-from dixc.core.xc import XCExpansion, invariants
+from dixc.core.xc.expansion import XCExpansion
+from dixc.core.xc.invariants import invariants
 from dixc.functionals import files, registry
 from dixc.functionals.base import GridPoints, SpinDensity
 from dixc.functionals.lda import slater

@@ -12,7 +12,7 @@ from short_training import train
 
 import dixc.pyscf
 from dixc import create
-from dixc.core.xc import XCExpansion
+from dixc.core.xc.expansion import XCExpansion
 from dixc.errors import UserError
 from dixc.functionals import files
 from dixc.functionals.base import GridPoints
@@ -125,7 +125,7 @@ def test_scf_is_numbers_and_trains(tmp_path):
     rho = 0.5 + torch.rand(1, 5, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     expansion = XCExpansion(bridge, rho, GridPoints(torch.ones(50, dtype=rho.dtype)), 2, trainable=True)
     x = expansion.x
-    expansion.backward(1.0, slope=x, pairs=(x[None], x[None]))
+    expansion.gradients.backward(1.0, slope=x, pairs=(x[None], x[None]))
     assert torch.isfinite(bridge.wrapped.weight.grad).all()
     assert bridge.wrapped.weight.grad.abs().max() > 0
     with torch.no_grad():

@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 import dixc
 import dixc.pyscf
+from dixc.config.evaluation import EvaluationScf
+from dixc.core.monopole_exchange import MonopoleExchange
 from dixc.core.newton import Secants, bounded, truncated_cg
 from dixc.errors import UserError
 from dixc.evaluation.warmstart import accelerated_row
 from dixc.functionals.base import PointwiseFunctional
-from dixc.pyscf.monopole_exchange import MonopoleExchange
 
 GEOMETRIES = {
     "water": ("O 0 0 0.1178; H 0 0.7555 -0.4712; H 0 -0.7555 -0.4712", 0),
@@ -222,7 +223,7 @@ def test_monopole_exchange_of_one_orbital_an_atom():
     mf.with_df.build()
     dm = np.random.default_rng(0).normal(size=(4, 4))
     dm = dm + dm.T
-    approximate = MonopoleExchange(mf.get_ovlp(), mf.with_df)(dm)
+    approximate = MonopoleExchange(mf.get_ovlp(), mf.with_df, 1.0).get_k(dm)
     assert np.abs(approximate - mf.get_k(dm=dm)).max() < 1e-3 * np.abs(approximate).max()
 
 
@@ -315,7 +316,7 @@ def test_refusals():
 def test_row_of_the_warm_start_table(water):
     from dixc.stages import warmstart
 
-    row = accelerated_row(water[0], dixc.create("pbe"), {"conv_tol": 1e-9, "max_cycle": 50})
+    row = accelerated_row(water[0], dixc.create("pbe"), EvaluationScf())
     assert {"model", "loss", "seed", *row} == set(warmstart.COLUMNS)
     assert (row["guess"], row["converged"]) == ("accelerate", True)
     assert row["hybrid_fock_builds"] <= 4 < row["cheap_fock_builds"]
@@ -326,7 +327,7 @@ def test_row_of_the_warm_start_table(water):
 def test_row_tells_what_the_energies_of_the_first_builds_were_wrong_by(water):
 
     record, functional = water[0], dixc.create("pbe")
-    row = accelerated_row(record, functional, {"conv_tol": 1e-9, "max_cycle": 50})
+    row = accelerated_row(record, functional, EvaluationScf())
     mf = dixc.pyscf.accelerate(record.mean_field(), xc=functional, max_builds=1, surrogate="functional")
     one = 1e6 * (mf.kernel() - record.e_tot)
     build = 1e6 * (mf.e_tot_build - record.e_tot)

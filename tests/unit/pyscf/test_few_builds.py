@@ -64,15 +64,15 @@ def test_surrogate_is_exact_to_first_order():
     surrogate = FittedSurrogate(mf, fitting_of(mf, model), 0)
     minimum = surrogate.minimum(point)
     fitted = surrogate.mf
-    assert fitted.energy_tot(point.dm) == pytest.approx(point.energy, abs=1e-10)
-    assert np.abs(fitted.get_fock(dm=point.dm) - point.fock).max() < 1e-9
+    assert fitted.energy_tot(point.expansion.dm) == pytest.approx(point.energy, abs=1e-10)
+    assert np.abs(fitted.get_fock(dm=point.expansion.dm) - point.fock).max() < 1e-9
     assert minimum.found
     assert minimum.energy < point.energy - 1e-5
     assert np.abs(fitted.get_grad(minimum.mo_coeff, minimum.mo_occ)).max() < 1e-5
     # to second order along a rotation it is the mean field, up to fitting
     mf.mo_coeff, mf.mo_occ = np.hstack([point.orbo, point.orbv]), minimum.mo_occ
     fitted.mo_coeff, fitted.mo_occ = mf.mo_coeff, mf.mo_occ
-    kappa = np.random.default_rng(0).normal(size=point.gradient.shape)
+    kappa = np.random.default_rng(0).normal(size=point.gradient().shape)
     exact, cheap = (OrbitalRotations(m).hvp(kappa) for m in (mf, fitted))
     assert np.linalg.norm(exact - cheap) < 2e-3 * np.linalg.norm(exact)
 
@@ -84,9 +84,9 @@ def test_functional_surrogate_is_half_a_newton_step():
     point = steps.build(*model.orbitals(mf.get_init_guess()))
     minimum = FunctionalSurrogate(model).minimum(point)
     hessian = model.hessian(point.orbo, point.orbv, point.fock)
-    size = point.gradient.size
-    dense = np.array([hessian.hvp(unit.reshape(point.gradient.shape)).ravel() for unit in np.eye(size)])
-    g = point.gradient.ravel()
+    size = point.gradient().size
+    dense = np.array([hessian.hvp(unit.reshape(point.gradient().shape)).ravel() for unit in np.eye(size)])
+    g = point.gradient().ravel()
     assert minimum.energy == pytest.approx(point.energy - 0.5 * g @ np.linalg.solve(dense, g), abs=1e-8)
     assert np.allclose(minimum.mo_coeff.T @ mf.get_ovlp() @ minimum.mo_coeff, np.eye(mf.mol.nao), atol=1e-9)
 

@@ -9,7 +9,7 @@ import torch
 
 from dixc import create
 from dixc.core.grid import AOGrid
-from dixc.core.xc import XCExpansion
+from dixc.core.xc.expansion import XCExpansion
 from dixc.training import energies
 from dixc.training.energies import EnergyFit
 
@@ -111,7 +111,7 @@ def test_energy_gradient_by_finite_differences(water, order, name):
         {"n_hidden": 6, "n_layers": 2} if name == "xcdiff" else {"features": 4, "layers": 1, "n_radial": 4}
     )
     functional = create(name, seed=3, **small)
-    analytic = XCExpansion(functional, rho, grid.points, order, trainable=True).energy_gradient()
+    analytic = XCExpansion(functional, rho, grid.points, order, trainable=True).gradients.of_energy()
     generator = torch.Generator().manual_seed(1)
     direction = torch.randn(len(analytic), generator=generator, dtype=torch.float64)
     start = torch.nn.utils.parameters_to_vector(functional.parameters()).detach()
@@ -122,7 +122,7 @@ def test_energy_gradient_by_finite_differences(water, order, name):
 
     first = next(functional.parameters())
     first.requires_grad_(False)
-    frozen = XCExpansion(functional, rho, grid.points, order, trainable=True).energy_gradient()
+    frozen = XCExpansion(functional, rho, grid.points, order, trainable=True).gradients.of_energy()
     assert not frozen[: first.numel()].any()
     assert torch.allclose(frozen[first.numel() :], analytic[first.numel() :])
     expected = float(analytic @ direction)

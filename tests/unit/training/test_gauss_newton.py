@@ -12,11 +12,11 @@ from conftest import reference_record
 from dixc import create
 from dixc.config.training import Training
 from dixc.training import gauss_newton, model_scf, terms
-from dixc.training.data import TrainingMolecule
-from dixc.training.directions import Sketch
 from dixc.training.gauss_newton import GaussNewton
 from dixc.training.learning_rates import add_to
 from dixc.training.loop import Trainer
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.sinks import GradientSink, JacobianSink
 
 TIGHT = {"scf_conv_tol_grad": 1e-9, "cg_tol": 1e-10}
 P = 7
@@ -44,29 +44,26 @@ FUNCTIONALS = {
 }
 
 
-def value(term, molecule, functional, options, backward=False, sketch=None) -> float:
-    if term == "energy and density":
-        point = model_scf.solve(molecule, functional, None, options.density.scf_conv_tol_grad, max_steps=30)
-        assert point.converged
-        found = terms.energy_and_density(molecule, functional, point, options, backward, sketch)
-    elif term == "gradient":
-        found = [terms.gradient(molecule, functional, options, backward, sketch)]
-    else:
-        rng = np.random.default_rng(5)
-        found = terms.hessian_and_excitations(molecule, functional, options, rng, backward, sketch)
-    return sum(v.weighted for v in found)
+def value(term, molecule, functional, options, sink=None) -> float:
+    scf = None
+    if "energy" in term:
+        scf = model_scf.solve(molecule, functional, None, options.density.scf_conv_tol_grad, max_steps=30)
+        assert scf.converged
+    names, rng = term.split(" and "), np.random.default_rng(5)
+    values = terms.evaluate(names, molecule, functional, options, scf, rng, sink)
+    return sum(v.weighted for v in values)
 
 
 @pytest.mark.parametrize("name", FUNCTIONALS)
-@pytest.mark.parametrize("term", ["energy and density", "gradient", "hessian and excitations"])
+@pytest.mark.parametrize("term", ["energy and density", "gradient", "hessian and excitation"])
 def test_rows_and_residuals_make_the_gradient(term, name, molecule):
     """A^T r is the gradient that Adam would see, whatever random directions there are beside."""
     functional, options = FUNCTIONALS[name](), settings(energy={"method": "gradient"})
-    value(term, molecule, functional, options, backward=True)
+    value(term, molecule, functional, options, GradientSink())
     parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in functional.parameters()]
     gradient = torch.cat([part.flatten() for part in parts])
-    sketch = Sketch(3, np.random.default_rng(1))
-    value(term, molecule, functional, options, sketch=sketch)
+    sketch = JacobianSink(3, np.random.default_rng(1))
+    value(term, molecule, functional, options, sink=sketch)
     rows, residuals = sketch.collected()
     assert len(rows) > len(torch.nonzero(residuals)) > 0, "random directions have no residual of their own"
     assert torch.allclose(rows.T @ residuals, gradient, rtol=1e-7, atol=1e-9 * float(gradient.abs().max()))
@@ -75,21 +72,21 @@ def test_rows_and_residuals_make_the_gradient(term, name, molecule):
 def test_all_directions_make_the_gauss_newton_matrix(molecule):
     """With as many directions as there are pairs nothing is left to chance: A^T A from finite differences."""
     functional, options = FUNCTIONALS["xcdiff"](), settings()
-    sketch = Sketch(molecule.metric_diagonal.size, np.random.default_rng(1))
-    value("gradient", molecule, functional, options, sketch=sketch)
+    sketch = JacobianSink(molecule.metric_diagonal.size, np.random.default_rng(1))
+    value("gradient", molecule, functional, options, sink=sketch)
     rows, _ = sketch.collected()
     generator = torch.Generator().manual_seed(2)
     direction = torch.randn(rows.shape[1], generator=generator, dtype=torch.float64)
 
-    class Kept(Sketch):
-        def of(self, residuals, count=None):
+    class Kept(JacobianSink):
+        def directions(self, residuals, count=None):
             self.residuals = residuals.copy()
-            return super().of(residuals, 1)
+            return super().directions(residuals, 1)
 
     def residuals(step: float) -> np.ndarray:
         moved, kept = copy.deepcopy(functional), Kept(1, np.random.default_rng(0))
         add_to(list(moved.parameters()), step * direction)
-        value("gradient", molecule, moved, options, sketch=kept)
+        value("gradient", molecule, moved, options, sink=kept)
         return kept.residuals
 
     wanted = float((rows @ direction).norm())
@@ -103,7 +100,7 @@ def test_few_directions_have_the_right_sum_on_average():
     residuals = np.random.default_rng(1).standard_normal(40)
     totals = []
     for seed in range(400):
-        directions, values = Sketch(5, np.random.default_rng(seed)).of(residuals)
+        directions, values = JacobianSink(5, np.random.default_rng(seed)).directions(residuals)
         assert np.allclose(values @ directions, residuals)
         totals.append((directions @ matrix).T @ (directions @ matrix))
     exact = matrix.T @ matrix

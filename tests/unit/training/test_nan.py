@@ -14,8 +14,8 @@ from conftest import reference_record
 from dixc.config.training import Training
 from dixc.errors import DixcWarning, UserError
 from dixc.functionals import registry
-from dixc.training.data import TrainingMolecule
 from dixc.training.loop import MAX_BAD_STEPS, Trainer
+from dixc.training.molecule import TrainingMolecule
 
 CODE = """
 import torch

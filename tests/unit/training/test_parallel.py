@@ -13,14 +13,15 @@ import torch
 from conftest import REFERENCE, molecule
 
 import dixc
-from dixc.config import validate
+from dixc.config import FunctionalId, validate
 from dixc.errors import UserError
 from dixc.functionals import files
 from dixc.molecules import Molecule, write_xyz
 from dixc.stages import derivatives, reference, train
+from dixc.stages.training_files import TrainingInputs, TrainingOutputs
 from dixc.training import parallel
+from dixc.training.cache import MoleculeCache
 from dixc.training.chunks import ChunkedMolecules
-from dixc.training.data import MoleculeCache
 from dixc.training.loop import Trainer
 
 NAMES = ("water", "ammonia", "methane")  # for training, a file each
@@ -56,8 +57,8 @@ def chunks(tmp_path_factory):
         )
         first.append(folder / f"{name}.h5")
         second.append(folder / f"{name}-second.h5")
-        reference.run(xyz, config(), first[-1])
-        derivatives.run(first[-1], config(), second[-1])
+        reference.run(xyz, config().reference, first[-1])
+        derivatives.run(first[-1], config().derivatives, second[-1])
     files.save(dixc.create("xcdiff", n_hidden=6, n_layers=2), folder / "start.pt", {})
     return folder, first, second
 
@@ -65,8 +66,9 @@ def chunks(tmp_path_factory):
 def trained(chunks, out, **training) -> dict[str, torch.Tensor]:
     """Weights from the stage `train`, and its log."""
     folder, first, second = chunks
-    inputs = (folder / "start.pt", first[:3], second[:3], first[3:])
-    train.run(config(**training), "xcdiff", "hess", 0, *inputs, out / "m.pt", out / "m.csv", out)
+    inputs = TrainingInputs(folder / "start.pt", first[:3], second[:3], first[3:])
+    outputs = TrainingOutputs(out / "m.pt", out / "m.csv", out)
+    train.run(FunctionalId("xcdiff", "hess", 0), config(**training).training, inputs, outputs)
     assert not list(out.glob("xcdiff-*.pt")), "no checkpoint is left"
     return dixc.load(out / "m.pt").state_dict()
 
@@ -113,7 +115,7 @@ def test_gradient_of_a_batch_is_the_mean(chunks, tmp_path):
     single = []
     for number, name in visits:
         alone = trainer(chunks, tmp_path, optimizer="adam", batch=1)
-        alone._part((number, name))
+        alone._visit((number, name))
         single.append(torch.cat([p.grad.flatten() for p in alone.functional.parameters()]))
     both.train_step()
     mean = torch.cat([p.grad.flatten() for p in both.functional.parameters()])
@@ -124,14 +126,14 @@ def test_a_molecule_that_fails_is_left_out_of_the_mean(chunks, tmp_path, monkeyp
     run = trainer(chunks, tmp_path, optimizer="adam", gradient_clip=1e9)
     first, second = (name for _, name in run._names_of_step())
     kept = trainer(chunks, tmp_path, optimizer="adam", batch=1)
-    kept._part((1, second))
-    whole = run._part
+    kept._visit((1, second))
+    whole = run._visit
 
     def without_first(visit):
-        part = whole(visit)
-        return part._replace(gradient=part.gradient * np.nan) if part.name == first else part
+        visited = whole(visit)
+        return visited._replace(gradient=visited.gradient * np.nan) if visited.name == first else visited
 
-    monkeypatch.setattr(run, "_part", without_first)
+    monkeypatch.setattr(run, "_visit", without_first)
     row = run.train_step()
     assert row["skipped"] == 0
     assert np.isfinite(row["loss"])

@@ -14,8 +14,10 @@ from dixc import create
 from dixc.config.training import Training
 from dixc.errors import UserError
 from dixc.training import checkpoints, metropolis, model_scf, terms
-from dixc.training.data import MoleculeCache, TrainingMolecule
+from dixc.training.cache import MoleculeCache
 from dixc.training.loop import Trainer
+from dixc.training.molecule import TrainingMolecule
+from dixc.training.sinks import GradientSink
 
 TIGHT = {"scf_conv_tol_grad": 1e-9, "cg_tol": 1e-10}
 
@@ -36,19 +38,19 @@ def functional():
 
 
 def term_value(term: str, molecule, functional, options: Training, backward: bool) -> float:
+    names = TOGETHER.get(term, (term,))
+    scf, sink = None, GradientSink() if backward else None
     if term in ("energy", "density"):
-        point = model_scf.solve(molecule, functional, None, options.density.scf_conv_tol_grad, max_steps=30)
-        assert point.converged
-        values = terms.energy_and_density(molecule, functional, point, options, backward)
-        return sum(v.weighted for v in values)
-    if term == "gradient":
-        return terms.gradient(molecule, functional, options, backward).weighted
-    rng = np.random.default_rng(5)
-    return sum(
-        v.weighted for v in terms.hessian_and_excitations(molecule, functional, options, rng, backward)
-    )
+        scf = model_scf.solve(molecule, functional, None, options.density.scf_conv_tol_grad, max_steps=30)
+        assert scf.converged
+    values = terms.evaluate(names, molecule, functional, options, scf, np.random.default_rng(5), sink)
+    return sum(v.weighted for v in values)
 
 
+# terms that are evaluated at one place and share its expansion
+TOGETHER = dict.fromkeys(("energy", "density"), ("energy", "density")) | dict.fromkeys(
+    ("hessian", "excitation"), ("hessian", "excitation")
+)
 CASES = {
     "energy": settings(density={"weight": 0.0, **TIGHT}, energy={"method": "gradient"}),
     "density": settings(energy={"weight": 0.0}),
@@ -153,19 +155,19 @@ def test_losses_are_cumulative_and_base_knows_no_derivatives(data, tmp_path):
     assert columns["hess"] == columns["grad"] | {"hessian_weighted", "excitation_weighted"}
     blind = trainer(data, tmp_path, "base")
     for molecule in blind.molecules.molecules.values():
-        molecule._derivatives = {}
+        molecule._derivatives.datasets = {}
     assert np.isfinite(blind.train_step()["loss"]), "base must run without any reference derivative"
 
 
 def test_derivatives_without_amplitudes_are_refused(data, tmp_path):
     old = trainer(data, tmp_path, "hess")
     for molecule in old.molecules.molecules.values():
-        molecule._derivatives.pop("tddft_conjugates", None)
+        molecule._derivatives.datasets.pop("tddft_conjugates", None)
     with pytest.raises(UserError, match=r"no amplitudes of excitations .*training\.excitation\.weight"):
         old.train_step()
     without = trainer(data, tmp_path, "hess", excitation={"weight": 0.0})
     for molecule in without.molecules.molecules.values():
-        molecule._derivatives = {"a_plus_b": molecule._derivatives["a_plus_b"]}
+        molecule._derivatives.datasets = {"a_plus_b": molecule._derivatives.datasets["a_plus_b"]}
     assert "excitation_weighted" not in without.train_step()
 
 
@@ -231,11 +233,7 @@ def test_mixed_precision_gradient_is_that_of_double(water):
         functional = create("xcdiff", n_hidden=6, n_layers=2, seed=3).to(dtype)
         for term in ("density", "gradient", "hessian"):
             options = settings(density={"weight": 1e3, "scf_conv_tol_grad": 1e-5, "cg_tol": 1e-6})
-            if term == "density":
-                point = model_scf.solve(molecule, functional, None, 1e-5)
-                terms.energy_and_density(molecule, functional, point, options)
-            else:
-                term_value(term, molecule, functional, options, backward=True)
+            term_value(term, molecule, functional, options, backward=True)
         gradients[dtype] = torch.cat([p.grad.double().ravel() for p in functional.parameters()])
     difference = gradients[torch.float32] - gradients[torch.float64]
     assert difference.norm() < 1e-3 * gradients[torch.float64].norm()
@@ -244,18 +242,20 @@ def test_mixed_precision_gradient_is_that_of_double(water):
 def test_cache_forgets_and_rebuilds(data):
     train, _ = data()
     cache = MoleculeCache(train, cache_gb=1e-9)
-    first = cache.get("water").fock_without_semilocal(0.0)
+    functional = create("r2scan")
+    first = cache.get("water").reference_state(functional, "main", order=1).gradient()
     cache.get("ammonia")
-    assert "_fitted" not in vars(train["water"])
-    assert np.array_equal(cache.get("water").fock_without_semilocal(0.0), first)
+    assert not train["water"].is_loaded
+    again = cache.get("water").reference_state(functional, "main", order=1).gradient()
+    assert np.array_equal(again, first)
 
 
 def test_model_scf_is_pyscfs(molecule, functional):
     """Newton on the manifold ends where PySCF's SCF does (up to the points left out in training)."""
-    point = model_scf.solve(molecule, functional, None, 1e-7)
+    solution = model_scf.solve(molecule, functional, None, 1e-7)
     mf = molecule.record.mean_field(functional)
     mf.conv_tol = 1e-10
-    assert abs(point.energy - mf.kernel()) < 2e-6
+    assert abs(solution.state.energy - mf.kernel()) < 2e-6
 
 
 def test_the_reference_itself_has_no_loss(water):
@@ -272,13 +272,9 @@ def test_excitations_at_the_reference_are_the_models_to_first_order(water):
     """r2SCAN's own excitations at the reference orbitals, from its full Casida problem there."""
     molecule = TrainingMolecule(*water, grid_level=0, hessian_grid_level=0)
     functional, options = create("r2scan"), CASES["excitation"]
-    _, excitation = terms.hessian_and_excitations(
-        molecule, functional, options, np.random.default_rng(0), backward=False
-    )
-    _, _, operator = terms._reference_hessian(molecule, functional, trainable=False)
-    unit = np.eye(molecule.metric_diagonal.size).reshape(-1, *molecule.shape)
-    plus = operator.hvp(unit).reshape(len(unit), -1) / 4
-    minus = terms._imaginary_products(molecule, functional, operator, unit).reshape(len(unit), -1) / 4
+    (excitation,) = terms.evaluate(("excitation",), molecule, functional, options)
+    state = molecule.reference_state(functional, "hessian", order=2)
+    plus, minus = state.dense() / 4, state.dense(imaginary=True) / 4
     squares = scipy.linalg.eigvals(minus @ plus).real
     states = molecule.states
     change = 27.2114 * (np.sqrt(np.sort(squares)[: len(states.energies)]) - states.energies)

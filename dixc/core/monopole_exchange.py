@@ -12,17 +12,20 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from pyscf import df
 
 
 class MonopoleExchange:
-    """Approximate exchange matrices of one molecule.
+    """Approximate exchange matrices of one molecule, an `Exchange` (`dixc.core.two_electron`).
 
     Args:
         overlap: (nao, nao).
         with_df: PySCF density-fitting object.
+        coefficient: fraction of this exchange in the functional.
     """
 
-    def __init__(self, overlap: NDArray, with_df):
+    def __init__(self, overlap: NDArray, with_df: df.DF, coefficient: float):
+        self.coefficient = coefficient
         values, vectors = scipy.linalg.eigh(overlap)
         self.root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
         index = np.arange(len(overlap))
@@ -31,6 +34,6 @@ class MonopoleExchange:
         for block in with_df.loop():
             self.repulsion += block[:, packed].T @ block[:, packed]
 
-    def __call__(self, dm: NDArray) -> NDArray:
-        """K (..., nao, nao), hartree, of symmetric density matrices of the same shape."""
+    def get_k(self, dm: NDArray, hermi: int = 1) -> NDArray:
+        """K (..., nao, nao), hartree, of density matrices of the same shape; symmetry is kept, whatever it is."""
         return self.root @ (self.repulsion * (self.root @ dm @ self.root)) @ self.root

@@ -21,8 +21,8 @@ class EnergyError(NamedTuple):
     gradient: torch.Tensor
 
 
-class Part(NamedTuple):
-    """A molecule's part of a step.
+class Visit(NamedTuple):
+    """What a visit to a molecule gives.
 
     Attributes:
         name: of the molecule.
@@ -53,17 +53,17 @@ class Part(NamedTuple):
 
 def taken_gradient(functional: torch.nn.Module) -> torch.Tensor:
     """The parameter gradient as one vector in main memory, (n_parameters,); it is removed from the parameters."""
-    parts = []
+    gradients = []
     for parameter in functional.parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        parts.append(gradient.detach().flatten())
+        gradients.append(gradient.detach().flatten())
         parameter.grad = None
-    return torch.cat(parts).cpu()
+    return torch.cat(gradients).cpu()
 
 
-def set_mean_gradient(functional: torch.nn.Module, parts: list[Part]) -> None:
-    """Puts the mean gradient of the usable parts into `.grad`, summed in their order; none if there is no such part."""
-    gradients = [part.gradient for part in parts if part.usable]
+def set_mean_gradient(functional: torch.nn.Module, visits: list[Visit]) -> None:
+    """Puts the mean gradient of the usable visits into `.grad`, summed in their order; none if there are none."""
+    gradients = [visit.gradient for visit in visits if visit.usable]
     if not gradients:
         return
     total = gradients[0].clone()
@@ -77,9 +77,9 @@ def set_mean_gradient(functional: torch.nn.Module, parts: list[Part]) -> None:
         place += size
 
 
-def mean_columns(parts: list[Part]) -> dict[str, float]:
-    """Columns of the training log: means over the usable parts; those of the first if there is one part."""
-    if len(parts) == 1:
-        return parts[0].columns
-    chosen = [part.columns for part in parts if part.usable] or [parts[0].columns]
+def mean_columns(visits: list[Visit]) -> dict[str, float]:
+    """Columns of the training log: means over the usable visits; those of the first if there is one visit."""
+    if len(visits) == 1:
+        return visits[0].columns
+    chosen = [visit.columns for visit in visits if visit.usable] or [visits[0].columns]
     return {key: float(np.mean([columns[key] for columns in chosen])) for key in chosen[0]}

@@ -1,0 +1,1 @@
+"""Derivatives of exchange-correlation functionals: invariants, expansions around a density, parameter gradients."""
