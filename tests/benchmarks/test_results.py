@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import make_config, make_logs, make_tables
+from synthetic_results import make_config, make_logs, make_tables
 
 from benchmarks.results import collect, equal_time, page
 from benchmarks.results.__main__ import main

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import Page, headline, section
+from report_page import Page, headline, section
 
 from dixc.tables.compare import number
 

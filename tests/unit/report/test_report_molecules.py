@@ -8,7 +8,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import MOLECULES, make_config, make_report, make_tables, set_values
+from report_page import make_report
+from synthetic_results import MOLECULES, make_config, make_tables, set_values
 
 from dixc.errors import UserError
 from dixc.report import molecules, plots_molecules, sections, story, terminal, theme
