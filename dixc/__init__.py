@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from dixc.functionals.base import Functional
 
 __all__ = ["__version__", "available", "create", "load"]
+
+# silent, unless a program asks for more; the command line shows it (see `dixc.display.logged_lines`)
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def available() -> list[str]:

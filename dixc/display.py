@@ -1,7 +1,8 @@
-"""What is shown on a terminal: text from files of others must not steer it, nor look like a line of dixc's own."""
+"""What is shown on a terminal: what dixc logs as lines, and text from files of others, which must not steer it."""
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ UNSAFE = re.compile(
 
 def harmless(text: str) -> str:
     """The text with its control characters as \\uXXXX; line feeds and tabs stay."""
-    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def one_line(text: object) -> str:
@@ -62,3 +63,41 @@ def harmless_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+class LineHandler(logging.Handler):
+    """Writes each message as a line, above the progress bars that are there.
+
+    Args:
+        stream: where to; None for what is standard output at that time.
+    """
+
+    def __init__(self, stream: TextIO | None = None):
+        super().__init__()
+        self.stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the message. A stream that fails, such as on a full disk, is not passed over."""
+        from tqdm import tqdm
+
+        tqdm.write(record.getMessage(), file=self.stream or sys.stdout)
+
+
+@contextmanager
+def logged_lines(stream: TextIO | None = None) -> Iterator[None]:
+    """Shows what dixc logs, which is silent otherwise, as lines.
+
+    Args:
+        stream: where to; None for what is standard output at that time.
+    """
+    logger, handler = logging.getLogger("dixc"), LineHandler(stream)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # handlers that a library puts on the root would say it twice
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

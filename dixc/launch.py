@@ -10,16 +10,17 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperGroup
 
-from dixc.display import harmless_streams, one_line
+from dixc import extras
+from dixc.display import harmless_streams, logged_lines, one_line
 from dixc.errors import DixcWarning, InputError, UserError
 
 # the parser's own complaints: unknown options, missing arguments, values of the wrong type
-UsageError = typer.BadParameter.__base__
+UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
 # operating-system errors that a user can cause and mend; others are bugs and keep their traceback
 USER_ERRNOS = {
@@ -42,7 +43,7 @@ class CommandGroup(TyperGroup):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        with errors_as_lines(), one_line_warnings():
+        with errors_as_lines(), one_line_warnings(), logged_lines():
             result = super().invoke(ctx)
             sys.stdout.flush()  # a full disk behind it must not wait for the interpreter's end
             return result
@@ -66,6 +67,11 @@ def errors_as_lines() -> Iterator[None]:
             message = str(error)
         except UsageError as error:
             message = usage_message(error)
+        except ModuleNotFoundError as error:
+            advice = extras.advice(error)
+            if advice is None:
+                raise
+            message = f"this command {advice}"
         except OSError as error:
             if error.errno not in USER_ERRNOS:
                 raise

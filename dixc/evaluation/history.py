@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 # of the warm-start table: error of the energy that one and two builds foretell, microhartree
 BUILD_ERRORS = ("one_build_error_uEh", "two_build_error_uEh")
 UNITS = {"scf_energies": "hartree", "scf_gradients": "hartree"}
+logger = logging.getLogger(__name__)
 
 
 class History:
@@ -57,9 +58,9 @@ def log_scf(name: str, row: Mapping[str, Any], history: History, builds: str, er
     """
     how = "converged" if row["converged"] else "NOT CONVERGED"
     counts = f"{row['cycles']} cycles, {row[builds]} Fock builds, {row['wall_s']:.1f} s"
-    tqdm.write(f"{name}: {how} in {counts}{errors}")
+    logger.info("%s: %s in %s%s", name, how, counts, errors)
     if not row["converged"]:
-        tqdm.write(history.lines())
+        logger.info(history.lines())
 
 
 def warm_start_row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from dixc.molecules.molecule import open_shell_reason
 from dixc.molecules.sources import entries
 
 if TYPE_CHECKING:
-    from dixc.config.sections import Molecules
+    from dixc.config.sections import Molecules, SizeSelection
 
 SHOWN_SKIPS = 10
 # names of doubles and of open shells in the count of skipped molecules
 DOUBLE, OPEN_SHELL = "twice", "no closed shell"
+logger = logging.getLogger(__name__)
 
 
 class Pool:
@@ -43,14 +45,13 @@ class Pool:
         for file in settings.files:
             for entry in entries(file):
                 if entry.name in self.entries:
-                    known = self.entries[entry.name].source
-                    raise InputError(f"{entry.source}: a molecule {entry.name} is in {known} already")
+                    other = self.entries[entry.name].source
+                    raise InputError(f"{entry.source}: a molecule {entry.name} is in {other} already")
                 self.entries[entry.name] = entry
         self.allowed = [entry for entry in self.entries.values() if self._filtered(entry) is None]
         if len(self.allowed) < len(self.entries):
-            print(
-                f"{len(self.allowed)} of {len(self.entries)} molecules pass molecules.elements and molecules.charges"
-            )
+            counts = f"{len(self.allowed)} of {len(self.entries)}"
+            logger.info("%s molecules pass molecules.elements and molecules.charges", counts)
 
     def _filtered(self, entry: Entry) -> str | None:
         """Why the settings leave a molecule out; None if they do not."""
@@ -82,12 +83,13 @@ class Pool:
                 raise InputError(f"molecules.test.names: {name} of {entry.source}: {reason}")
         return [self.entries[name] for name in names]
 
-    def take_random(self, split: str, count: int, min_heavy: int, max_heavy: int) -> list[Entry]:
-        """`count` molecules that are not taken yet, by size and with this split or none in their file.
+    def take_random(self, split: str, selection: SizeSelection) -> list[Entry]:
+        """Molecules that are not taken yet, by size and with this split or none in their file.
 
         Raises:
             InputError: there are not so many.
         """
+        count, min_heavy, max_heavy = selection.count, selection.min_heavy, selection.max_heavy
         fitting = [
             e for e in self.allowed
             if min_heavy <= e.composition.n_heavy <= max_heavy and e.name not in self._taken
@@ -110,7 +112,7 @@ class Pool:
         return taken
 
     def report_skips(self) -> None:
-        """Prints which molecules were passed over, and why."""
+        """Logs which molecules were passed over, and why."""
         lines = [
             f"skipped {name} ({self.entries[name].source}): {reason}"
             for name, (_, reason) in self._skips.items()
@@ -121,7 +123,7 @@ class Pool:
             kinds = Counter(kind for kind, _ in self._skips.values())
             lines.append("passed over: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
         for line in lines:
-            print(line)
+            logger.info(line)
 
     def _draw(self, split: str, name: str) -> tuple[str, str]:
         return hashlib.sha256(f"{self.settings.seed}:{split}:{name}".encode()).hexdigest(), name

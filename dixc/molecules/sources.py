@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import logging
 import os
 import tarfile
 import tempfile
@@ -39,6 +40,7 @@ QM9PACK = "qm9pack"
 QM40_FILE = "QM40_xyz.csv"
 # an xyz file each: Snakemake watches so many one by one, and only the folder's own date if there are more
 MOST_WATCHED = 1000
+logger = logging.getLogger(__name__)
 
 
 def entries(file: MoleculeFile) -> Iterator[Entry]:
@@ -47,20 +49,21 @@ def entries(file: MoleculeFile) -> Iterator[Entry]:
     Raises:
         InputError: with file and place: missing, unreadable or broken; a molecule that `exclude` lists cannot be there.
     """
-    left_out = excluded(file)
-    passed = from_release = 0
+    excluded_names = excluded(file)
+    n_excluded = n_qm9 = 0
     for entry in _of_path(file.path):
-        from_release += entry.is_qm9
-        if entry.name in left_out:
-            passed += 1
+        n_qm9 += entry.is_qm9
+        if entry.name in excluded_names:
+            n_excluded += 1
         else:
             yield entry if file.charge is None else _recharged(entry, file.charge)
-    if passed:
-        print(f"{file.path}: {passed} molecules left out, as {list_file(file)} says")
-    elif from_release > 1 and not left_out:
-        print(
-            f"{file.path}: no {UNCHARACTERIZED} there, so the 3054 molecules of QM9 whose structure is doubtful "
-            "are not left out"
+    if n_excluded:
+        logger.info("%s: %d molecules left out, as %s says", file.path, n_excluded, list_file(file))
+    elif n_qm9 > 1 and not excluded_names:
+        logger.info(
+            "%s: no %s there, so the 3054 molecules of QM9 whose structure is doubtful are not left out",
+            file.path,
+            UNCHARACTERIZED,
         )
 
 
@@ -70,8 +73,8 @@ def _of_path(name: str) -> Iterator[Entry]:
         for table in _qm9pack_tables():
             yield from tables.entries(table)
     elif path.is_dir():
-        for found in _in_folder(path):
-            yield from tables.entries(found) if found.suffix == ".csv" else _xyz_entries(found)
+        for file in _in_folder(path):
+            yield from tables.entries(file) if file.suffix == ".csv" else _xyz_entries(file)
     elif path.suffix.lower() == ".csv":
         yield from tables.entries(path)
     elif is_archive(path):
@@ -94,24 +97,26 @@ def _qm9pack_tables() -> list[Path]:
         package = importlib.metadata.distribution(QM9PACK)
     except importlib.metadata.PackageNotFoundError:
         raise InputError(f"molecules.files: {QM9PACK} is not installed: pip install 'dixc[qm9]'") from None
-    found = [
-        Path(package.locate_file(file)) for file in package.files or [] if file.match("data/qm9_part*.csv")
+    tables = [
+        Path(str(package.locate_file(file)))
+        for file in package.files or []
+        if file.match("data/qm9_part*.csv")
     ]
-    if not found:
+    if not tables:
         raise InputError(f"molecules.files: {QM9PACK} {package.version} has no data/qm9_part*.csv")
-    return sorted(found)
+    return sorted(tables)
 
 
 def _in_folder(path: Path) -> list[Path]:
     if (path / QM40_FILE).is_file():
         return [path / QM40_FILE]
-    found = []
+    files: list[Path] = []
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [Path(folder, name) for name in sorted(names) if name.endswith(".xyz") and name[0] != "."]
-    if not found:
+        files += [Path(folder, name) for name in sorted(names) if name.endswith(".xyz") and name[0] != "."]
+    if not files:
         raise InputError(f"{path}: no .xyz files in this folder (and no {QM40_FILE})")
-    return found
+    return files
 
 
 def _xyz_entries(path: Path) -> Iterator[Entry]:
@@ -150,9 +155,10 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                if not member.isfile() or not member.name.endswith(".xyz") or "/." in f"/{member.name}":
+                file = archive.extractfile(member) if member.isfile() else None
+                if file is None or not member.name.endswith(".xyz") or "/." in f"/{member.name}":
                     continue
-                content, source = archive.extractfile(member).read(), f"{path}: {member.name}"
+                content, source = file.read(), f"{path}: {member.name}"
                 start = unpacked.add(content)
                 number += 1
                 for frame in named(frames_of(io.BytesIO(content), source), member.name):
@@ -197,21 +203,21 @@ def source_files(files: Iterable[MoleculeFile]) -> list[str]:
     Raises:
         InputError: qm9pack is not installed, or a table cannot be read.
     """
-    found: list[str] = []
+    watched: list[str] = []
     for file in files:
         path = Path(file.path)
         if file.path == QM9PACK:
             _qm9pack_tables()
         elif path.is_dir():
             inside = [str(p) for p in _in_folder(path)]
-            found += inside if len(inside) <= MOST_WATCHED else [file.path]
+            watched += inside if len(inside) <= MOST_WATCHED else [file.path]
         else:
-            found.append(file.path)
+            watched.append(file.path)
             inside = tables.files_of(path) if path.suffix.lower() == ".csv" and path.is_file() else []
-            found += inside if len(inside) <= MOST_WATCHED else []
-        if (listed := list_file(file)) is not None:
-            found.append(str(listed))
-    return list(dict.fromkeys(found))
+            watched += inside if len(inside) <= MOST_WATCHED else []
+        if (exclusions := list_file(file)) is not None:
+            watched.append(str(exclusions))
+    return list(dict.fromkeys(watched))
 
 
 def source_versions(files: Iterable[MoleculeFile]) -> str:
