@@ -1,5 +1,16 @@
-"""What the Snakefile takes from the package: see `run` for the files of a run, `resources` for what its jobs need."""
+"""The workflow as code: what the Snakefile and its rules take from the package, and `dixc plan` and `dixc partial` too.
 
-from dixc.workflow.run import METHODS, ranges, start, upgrade_notice
+    run          versions of the stages' methods, and the files that open a run
+    files        names of a run's files
+    settings     what a rule states of the config in its params
+    priorities   which jobs come first
+    resources    memory, time and storage of jobs
+    words        options of commands, patterns of wildcards
+    functionals  whether a run can have the functionals that its config names
 
-__all__ = ["METHODS", "ranges", "start", "upgrade_notice"]
+It is imported again for every job on a cluster: nothing here loads PyTorch or PySCF before it is called.
+"""
+
+from dixc.workflow.run import METHODS, start, upgrade_notice
+
+__all__ = ["METHODS", "start", "upgrade_notice"]

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from dixc.config.training import Training
 
-LARGEST_UNKNOWN = 9  # heavy atoms of a molecule given by name, before the stage `molecules` has looked
 SLACK = 4.0  # a slower machine, a hard SCF
 START_S = 120.0  # imports and reading on a busy file system
 BASES = (("sto-3g", 0.3), ("5z", 100.0), ("qz", 40.0), ("tz", 8.0))
@@ -86,10 +85,10 @@ def expected(stage: str, heavy: Sequence[int], basis: str = "def2-svp") -> Cost:
         basis: orbital basis.
     """
     factor = basis_factor(basis)
-    each = [cost(stage, n) for n in heavy] or [cost(stage, 1)._replace(kilobytes=0.0)]
+    costs = [cost(stage, n) for n in heavy] or [cost(stage, 1)._replace(kilobytes=0.0)]
     return Cost(
-        fixed_cost("start").seconds + factor * sum(one.seconds for one in each),
-        factor**MATRIX_POWER * sum(one.kilobytes for one in each),
+        fixed_cost("start").seconds + factor * sum(molecule.seconds for molecule in costs),
+        factor**MATRIX_POWER * sum(molecule.kilobytes for molecule in costs),
     )
 
 
@@ -134,27 +133,27 @@ def sizes_by_chunk(table: str) -> dict[str, list[int]]:
 def basis_factor(basis: str) -> float:
     """CPU time with a basis over that with def2-SVP, roughly."""
     name = basis.lower()
-    return next((factor for part, factor in BASES if part in name), 1.0)
+    return next((factor for word, factor in BASES if word in name), 1.0)
 
 
 @cache
 def _read(table: str, stamp: int) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    sizes: dict[str, list[int]] = {}
     with open(table, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row.get("chunk") and str(row.get("n_heavy")).isdecimal():
-                found.setdefault(row["chunk"], []).append(int(row["n_heavy"]))
-    return found
+                sizes.setdefault(row["chunk"], []).append(int(row["n_heavy"]))
+    return sizes
 
 
 @cache
 def _table() -> dict[str, list[tuple[int, Cost]]]:
-    found: dict[str, list[tuple[int, Cost]]] = {}
+    costs: dict[str, list[tuple[int, Cost]]] = {}
     with open(TABLE, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             values = Cost(*(float(row[name]) for name in Cost._fields))
-            found.setdefault(row["stage"], []).append((int(row["n_basis"]), values))
-    return found
+            costs.setdefault(row["stage"], []).append((int(row["n_basis"]), values))
+    return costs
 
 
 def _power_law(sizes: list[int], values: list[float], at: float) -> float:

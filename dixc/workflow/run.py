@@ -1,4 +1,4 @@
-"""What the Snakefile needs from the package: versions of the stages' methods, and the files that open a run.
+"""Versions of the stages' methods, and the files that open a run.
 
 `results/<run>/environments/` gets a list of all installed packages, as `pip install -r` takes it, for each environment
 in which Snakemake was started; its name is the hash that all results carry in their provenance.
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from dixc.store.files import writing
 from dixc.version import __version__
 
 RECORD = "dixc.json"
-NUMBERED = re.compile(r"(.*-)(\d+)(\.\w+)")
 # raise a stage's number when the same inputs and settings give other results than in the release before
 METHODS = {
     "molecules": 1,
@@ -69,33 +67,6 @@ def environment_text() -> str:
         f"{'# ' if name == 'dixc' else ''}{name}=={version}\n"
         for name, version in provenance.installed().items()
     )
-
-
-def ranges(files: Sequence[str]) -> list[str]:
-    """Paths in the shortest form that bash expands to them: `train-{000..781}.h5` for numbered files in their order.
-
-    A large run has thousands of files; written out they are more than the system takes for one argument (128 kB), which
-    a rule's whole command is.
-
-    Args:
-        files: paths; those that end in -<number>.<suffix> are joined with their successors of equal width.
-    """
-    joined: list[str] = []
-    last, first = None, ""
-    for file in files:
-        found = NUMBERED.fullmatch(file)
-        if found and last and found[1] == last[1] and found[3] == last[3] and follows(last[2], found[2]):
-            joined[-1] = f"{found[1]}{{{first}..{found[2]}}}{found[3]}"
-        else:
-            joined.append(file)
-            first = found[2] if found else ""
-        last = found
-    return joined
-
-
-def follows(before: str, after: str) -> bool:
-    """True for 007 and 008, and not for 999 and 1000: bash would write both with four digits."""
-    return len(before) == len(after) and int(after) == int(before) + 1
 
 
 def upgrade_notice(folder: str | os.PathLike[str]) -> str | None:

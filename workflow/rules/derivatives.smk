@@ -7,16 +7,16 @@ rule derivatives:
         result("logs/derivatives/{chunk}.log"),
     benchmark:
         result("benchmarks/derivatives/{chunk}.tsv")
-    priority: is_training_data
+    priority: priority_of_reference
     conda:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("derivatives", "mem_mb"),
-        runtime=for_chunk("derivatives", "runtime"),
+        mem_mb=memory_for("derivatives"),
+        runtime=minutes_for("derivatives"),
     params:
         config=result("config.yaml"),
         method=METHODS["derivatives"],
-        settings=derivative_settings,
+        settings=lambda wildcards: settings.of_derivatives(CONFIG, wildcards.chunk),
     shell:
         "dixc derivatives {input} --config {params.config} --out {output} --threads {threads} &> {log}"

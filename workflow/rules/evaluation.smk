@@ -8,18 +8,18 @@ rule evaluate:
         result("logs/evaluate/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/evaluate/{functional}/{chunk}.tsv")
-    priority: with_its_seed
+    priority: priority_of_evaluation
     conda:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("evaluate", "mem_mb"),
-        runtime=for_chunk("evaluate", "runtime"),
+        mem_mb=memory_for("evaluate"),
+        runtime=minutes_for("evaluate"),
     params:
         config=result("config.yaml"),
         method=METHODS["evaluate"],
         functional=functional_argument,
-        settings=settings("evaluation.scf"),
+        settings=settings.of_sections(CONFIG, "evaluation.scf"),
     shell:
         "dixc evaluate {params.functional} --config {params.config} --reference {input.reference}"
         " --out {output} --threads {threads} &> {log}"
@@ -36,19 +36,19 @@ rule warmstart:
         result("logs/warmstart/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/warmstart/{functional}/{chunk}.tsv")
-    priority: with_its_seed
+    priority: priority_of_evaluation
     conda:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("warmstart", "mem_mb"),
-        runtime=for_chunk("warmstart", "runtime"),
+        mem_mb=memory_for("warmstart"),
+        runtime=minutes_for("warmstart"),
     params:
         config=result("config.yaml"),
         method=METHODS["warmstart"],
         functional=functional_argument,
         accelerate=CONFIG.evaluation.warmstart.accelerate,
-        settings=settings("reference", "evaluation.scf"),
+        settings=settings.of_sections(CONFIG, "reference", "evaluation.scf"),
     shell:
         "dixc warmstart {params.functional} --config {params.config} --reference {input.reference}"
         " --scf {input.scf} --out {output} --threads {threads} &> {log}"
@@ -68,12 +68,12 @@ rule default_guess:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("default_guess", "mem_mb"),
-        runtime=for_chunk("default_guess", "runtime"),
+        mem_mb=memory_for("default_guess"),
+        runtime=minutes_for("default_guess"),
     params:
         config=result("config.yaml"),
         method=METHODS["warmstart"],
-        settings=settings("reference", "evaluation.scf"),
+        settings=settings.of_sections(CONFIG, "reference", "evaluation.scf"),
     shell:
         "dixc warmstart reference --config {params.config} --reference {input.reference}"
         " --out {output} --threads {threads} &> {log}"
@@ -91,13 +91,13 @@ rule tddft:
         result("logs/tddft/{functional}/{chunk}.log"),
     benchmark:
         result("benchmarks/tddft/{functional}/{chunk}.tsv")
-    priority: with_its_seed
+    priority: priority_of_evaluation
     conda:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("tddft", "mem_mb"),
-        runtime=for_chunk("tddft", "runtime"),
+        mem_mb=memory_for("tddft"),
+        runtime=minutes_for("tddft"),
     params:
         config=result("config.yaml"),
         method=METHODS["tddft"],

@@ -2,8 +2,8 @@ rule molecules:
     input:
         molecule_files,
     output:
-        chunks=[result(f"molecules/{chunk}.xyz") for chunk in chunks()],
-        table=result("molecules/molecules.csv"),
+        chunks=FILES.of_chunks("molecules", "xyz"),
+        table=FILES.molecules_table,
     log:
         result("logs/molecules.log"),
     benchmark:
@@ -18,7 +18,7 @@ rule molecules:
         config=result("config.yaml"),
         method=METHODS["molecules"],
         folder=subpath(output.table, parent=True),
-        settings=settings("molecules"),
+        settings=settings.of_sections(CONFIG, "molecules"),
         packages=PACKAGES,
     shell:
         # what there is to say of the molecules concerns the whole run: not in the log alone

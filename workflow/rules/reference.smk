@@ -7,16 +7,16 @@ rule reference:
         result("logs/reference/{chunk}.log"),
     benchmark:
         result("benchmarks/reference/{chunk}.tsv")
-    priority: is_training_data
+    priority: priority_of_reference
     conda:
         "../../envs/dixc.yaml"
     threads: 1
     resources:
-        mem_mb=for_chunk("reference", "mem_mb"),
-        runtime=for_chunk("reference", "runtime"),
+        mem_mb=memory_for("reference"),
+        runtime=minutes_for("reference"),
     params:
         config=result("config.yaml"),
         method=METHODS["reference"],
-        settings=settings("reference"),
+        settings=settings.of_sections(CONFIG, "reference"),
     shell:
         "dixc reference {input} --config {params.config} --out {output} --threads {threads} &> {log}"

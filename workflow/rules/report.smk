@@ -1,34 +1,25 @@
 from dixc.report import FIGURES, TABLES as TABLE_NAMES
 
-FUNCTIONALS, TRAINED = CONFIG.functionals(), CONFIG.trained()
-TDDFT = chunks(CONFIG.evaluation.tddft.splits)
-SCF = [result(f"scf/{name}/{chunk}.h5") for name in FUNCTIONALS for chunk in chunks()]
-STATES = [result(f"tddft/{name}/{chunk}.csv") for name in FUNCTIONALS for chunk in TDDFT]
-STARTS = [
-    result(f"warmstart/{name}/{chunk}.csv")
-    for name in ["reference", *FUNCTIONALS]
-    for chunk in chunks(CONFIG.evaluation.warmstart.splits)
-]
 TABLES = [result(f"tables/{name}.csv") for name in TABLE_NAMES]
 PAGE = [result("report.html"), *(result(f"figures/{name}.svg") for name in FIGURES)]
 # what lies between molecules and tables
 PRODUCTS = [
-    *(result(f"molecules/{name}") for name in ["molecules.csv", *(f"{chunk}.xyz" for chunk in chunks())]),
-    *(result(f"reference/{chunk}.h5") for chunk in chunks()),
-    *(result(f"derivatives/{chunk}.h5") for chunk in {*TDDFT, *(TRAIN if TRAINED else [])}),
-    *(result(f"models/{name}.pt") for name in TRAINED),
-    *(result(f"training/{name}.csv") for name in TRAINED),
-    *SCF,
-    *STARTS,
-    *STATES,
+    *FILES.molecules,
+    *FILES.references,
+    *FILES.derivatives,
+    *FILES.models,
+    *FILES.logs,
+    *FILES.scf,
+    *FILES.warmstart,
+    *FILES.tddft,
 ]
 
 
 rule tables:
     input:
-        scf=SCF,
-        warmstart=STARTS,
-        tddft=STATES,
+        scf=FILES.scf,
+        warmstart=FILES.warmstart,
+        tddft=FILES.tddft,
     output:
         scf=table("scf"),
         warmstart=table("warmstart"),
@@ -63,8 +54,8 @@ rule tables:
 rule report:
     input:
         tables=TABLES,
-        molecules=result("molecules/molecules.csv"),
-        training=[result(f"training/{name}.csv") for name in TRAINED],
+        molecules=FILES.molecules_table,
+        training=FILES.logs,
     output:
         page=report(
             result("report.html"),
@@ -97,7 +88,7 @@ rule report:
         method=METHODS["report"],
         folder=lambda wildcards, input: str(Path(input.tables[0]).parent),
         training=repeated("--training", "training"),
-        settings=settings("report"),
+        settings=settings.of_sections(CONFIG, "report"),
     shell:
         "dixc report --config {params.config} --tables {params.folder} --molecules {input.molecules} {params.training}"
         " --out {output.page} --threads {threads} &> {log}"

@@ -1,16 +1,16 @@
-TRAIN = CONFIG.chunks("train")
+TRAIN_REFERENCES = FILES.of_chunks("reference", "h5", ["train"])
 
 
 rule prefit:
     input:
-        reference=[result(f"reference/{chunk}.h5") for chunk in TRAIN],
+        reference=TRAIN_REFERENCES,
     output:
         result("models/{model}-prefit-{seed}.pt"),
     log:
         result("logs/prefit/{model}-{seed}.log"),
     benchmark:
         result("benchmarks/prefit/{model}-{seed}.tsv")
-    priority: start_of_training
+    priority: lambda wildcards: priorities.of_prefit(CONFIG, int(wildcards.seed))
     conda:
         "../../envs/dixc.yaml"
     threads: 1
@@ -21,8 +21,8 @@ rule prefit:
         config=result("config.yaml"),
         method=METHODS["prefit"],
         reference=repeated("--reference", "reference"),
-        hyperparameters=model_settings,
-        settings=prefit_settings,
+        hyperparameters=lambda wildcards: settings.of_model(CONFIG, wildcards.model),
+        settings=lambda wildcards: settings.of_prefit(CONFIG, wildcards.model),
     shell:
         "dixc prefit --config {params.config} --model {wildcards.model} --seed {wildcards.seed}"
         " {params.reference} --out {output} --threads {threads} &> {log}"
@@ -31,9 +31,9 @@ rule prefit:
 rule train:
     input:
         start=result("models/{model}-prefit-{seed}.pt"),
-        reference=[result(f"reference/{chunk}.h5") for chunk in TRAIN],
-        derivatives=[result(f"derivatives/{chunk}.h5") for chunk in TRAIN],
-        validation=[result(f"reference/{chunk}.h5") for chunk in CONFIG.chunks("validation")],
+        reference=TRAIN_REFERENCES,
+        derivatives=FILES.of_chunks("derivatives", "h5", ["train"]),
+        validation=FILES.of_chunks("reference", "h5", ["validation"]),
     output:
         model=result("models/{model}-{loss}-{seed}.pt"),
         log=result("training/{model}-{loss}-{seed}.csv"),
@@ -41,7 +41,7 @@ rule train:
         result("logs/train/{model}-{loss}-{seed}.log"),
     benchmark:
         result("benchmarks/train/{model}-{loss}-{seed}.tsv")
-    priority: longest_first
+    priority: lambda wildcards: priorities.of_training(CONFIG, wildcards.loss, int(wildcards.seed))
     conda:
         "../../envs/dixc.yaml"
     threads: CONFIG.training.processes
@@ -53,11 +53,11 @@ rule train:
         config=result("config.yaml"),
         method=METHODS["train"],
         # no output: Snakemake would delete it before a rerun, and an interrupted training could not resume
-        checkpoints=checkpoint_folder,
+        checkpoints=lambda wildcards, output: checkpoints_of(output.model),
         reference=repeated("--train-reference", "reference"),
         derivatives=repeated("--train-derivatives", "derivatives"),
         validation=repeated("--validation-reference", "validation"),
-        settings=training_settings,
+        settings=lambda wildcards: settings.of_training(CONFIG, wildcards.model, wildcards.loss),
     shell:
         "dixc train --config {params.config} --model {wildcards.model} --loss {wildcards.loss}"
         " --seed {wildcards.seed} --start {input.start} {params.reference} {params.derivatives}"

@@ -16,9 +16,9 @@ from dixc import create
 from dixc.cli import app
 from dixc.config import Config, load, validate, write
 from dixc.config.__main__ import README, SCHEMA, schema_text, with_table
-from dixc.config.functionals import check_functionals
 from dixc.errors import UserError
 from dixc.molecules.pool import Pool
+from dixc.workflow.functionals import check_functionals
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = ROOT / "config" / "config.yaml"
