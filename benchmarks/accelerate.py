@@ -13,7 +13,6 @@ for ablations:
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -22,14 +21,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dixc.evaluation.scf import label, share_integrals
+from dixc.config.evaluation import EvaluationScf
+from dixc.display import logged_lines
+from dixc.evaluation.scf import label
 from dixc.evaluation.warmstart import accelerated_row, guess_row
 from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.grassmann import OrbitalRotations
+from dixc.pyscf.counting import share_integrals
 from dixc.reference.record import ReferenceRecord, read_records
 
-SETTINGS = {"conv_tol": 1e-9, "max_cycle": 50}
+SETTINGS = EvaluationScf(conv_tol=1e-9, max_cycle=50)
 PROBES = 8
 
 
@@ -37,7 +39,7 @@ def measure(reference: Path, functionals: list[str], changes: dict, default_gues
     """Rows of the warm-start table."""
     records, rows = read_records(reference), []
     if default_guess:
-        tags = {"model": records[0].settings["functional"], "loss": "none", "seed": 0}
+        tags = {"model": records[0].settings.functional, "loss": "none", "seed": 0}
         rows += [tags | guess_row(record, "minao", None, SETTINGS)[0] for record in records]
     for name in functionals:
         functional = files.resolve(name)
@@ -96,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     changes = {key: json.loads(value) for key, value in (item.split("=", 1) for item in arguments.set)}
-    with contextlib.redirect_stdout(sys.stderr):  # a line about each SCF
+    with logged_lines(sys.stderr):  # one about each SCF
         table = measure(arguments.reference, arguments.functionals, changes, not arguments.no_default_guess)
     table.to_csv(sys.stdout, index=False, float_format="%.3g")
     summary(table).to_csv(sys.stdout, index=False, float_format="%.3g")

@@ -26,6 +26,7 @@ from pyscf import dft, gto, lib
 import dixc
 import dixc.pyscf
 from dixc.functionals import files
+from dixc.pyscf.counting import FockBuildCounter
 
 CC, CH, TETRAHEDRAL = 1.53, 1.09, np.deg2rad(109.5)
 C_DOUBLE, C_SINGLE, TRIGONAL = 1.35, 1.45, np.deg2rad(124.0)
@@ -122,32 +123,15 @@ def mean_field(mol, hybrid: str, level: int, integrals: str):
     return mf
 
 
-class Stopwatch:
-    """Time and number of calls of a mean field's get_veff."""
-
-    def __init__(self, mf):
-        self.calls, self.seconds = 0, 0.0
-        get_veff = mf.get_veff
-
-        def timed(*args, **kwargs):
-            start = time.perf_counter()
-            result = get_veff(*args, **kwargs)
-            self.seconds += time.perf_counter() - start
-            self.calls += 1
-            return result
-
-        mf.get_veff = timed
-
-
 def solve(mf, functional=None, **settings) -> dict:
     """Wall-clock, builds and energy of one SCF; of the accelerated one with a functional."""
     gc.collect()  # a mean field before, which refers to itself, would keep its integrals
-    watch, start = Stopwatch(mf), time.perf_counter()
+    builds, start = FockBuildCounter(mf), time.perf_counter()
     if functional is not None:
         mf = dixc.pyscf.accelerate(mf, xc=functional, **settings)
     mf.kernel()
     wall = time.perf_counter() - start
-    result = {"builds": watch.calls, "wall_s": wall, "hybrid_s": watch.seconds, "e_tot": mf.e_tot}
+    result = {"builds": builds.count, "wall_s": wall, "hybrid_s": builds.seconds, "e_tot": mf.e_tot}
     result["converged"] = bool(mf.converged)
     if functional is not None:
         result |= {"cheap_builds": mf.cheap_fock_builds, "cg_products": mf.cg_products}

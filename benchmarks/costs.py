@@ -94,23 +94,24 @@ def measure_size(table: Table, n_heavy: int, folder: Path) -> None:
     from dixc.stages import derivatives, evaluate, molecules, reference, tddft, warmstart
 
     config = settings(n_heavy)
-    molecules.run(config, folder)
+    molecules.run(config.molecules, folder)
     size = {}
     for split in ("validation", "test", "train"):
         chunk = folder / f"{split}-000.h5"
-        measured = timed(partial(reference.run, chunk.with_suffix(".xyz"), config, chunk))
+        measured = timed(partial(reference.run, chunk.with_suffix(".xyz"), config.reference, chunk))
         size[split] = read_records(chunk)[0].mol.nao
         if split != "validation":
             table.add("reference", size[split], measured, chunk.stat().st_size / 1000)
     for split in ("train", "test"):
         first, second = folder / f"{split}-000.h5", folder / f"{split}-second.h5"
         # storage follows from the settings, see dixc.commands.plan
-        table.measure("derivatives", size[split], partial(derivatives.run, first, config, second))
+        table.measure("derivatives", size[split], partial(derivatives.run, first, config.derivatives, second))
     test, scf, part, nao = folder / "test-000.h5", folder / "scf.h5", folder / "part.csv", size["test"]
-    table.measure("evaluate", nao, partial(evaluate.run, MODEL, config, test, scf), scf)
-    table.measure("warmstart", nao, partial(warmstart.run, MODEL, config, test, scf, part), part)
-    table.measure("default_guess", nao, partial(warmstart.run, "reference", config, test, None, part), part)
-    table.measure("tddft", nao, partial(tddft.run, MODEL, config, test, second, scf, part), part)
+    thresholds, states = config.evaluation.scf, config.evaluation.tddft
+    table.measure("evaluate", nao, partial(evaluate.run, MODEL, thresholds, test, scf), scf)
+    table.measure("warmstart", nao, partial(warmstart.run, MODEL, thresholds, True, test, scf, part), part)
+    table.measure("default_guess", nao, partial(warmstart.run_default_guess, thresholds, test, part), part)
+    table.measure("tddft", nao, partial(tddft.run, MODEL, states, test, second, scf, part), part)
     measure_training(table, size["train"], config, folder)
 
 
@@ -142,10 +143,9 @@ def measure_prefit(table: Table, folder: Path) -> None:
     from dixc.stages import prefit
 
     config = settings(3)
-    model = folder / "prefit.pt"
-    table.measure(
-        "prefit", 0, partial(prefit.run, config, "xcdiff", 0, [folder / "train-000.h5"], model), model
-    )
+    model, chunks = folder / "prefit.pt", [folder / "train-000.h5"]
+    work = partial(prefit.run, config.model("xcdiff"), 0, config.prefit_of("xcdiff"), chunks, model)
+    table.measure("prefit", 0, work, model)
 
 
 def main() -> None:

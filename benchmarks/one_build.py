@@ -49,11 +49,12 @@ from pyscf import lib
 from tqdm import tqdm
 
 import dixc.pyscf
-from dixc.evaluation.scf import share_integrals
+from dixc.config.sections import Reference
 from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.molecules import Molecule, read_xyz
-from dixc.reference.record import reference_mean_field
+from dixc.pyscf.counting import share_integrals
+from dixc.reference.method import reference_mean_field
 from dixc.store import atomic_file
 
 TIGHT = {"conv_tol": 1e-11, "conv_tol_grad": 1e-7, "max_cycle": 100}
@@ -173,9 +174,8 @@ class Problem:
         )  # fmt: skip
 
     def _make(self, hybrid: str, settings: dict):
-        return reference_mean_field(
-            self.mol, {"functional": hybrid, "grid_level": self.grid_level} | settings
-        )
+        mf = reference_mean_field(self.mol, Reference(functional=hybrid, grid_level=self.grid_level))
+        return mf.set(**settings)
 
     def _with_integrals(self):
         if self._shared is None:

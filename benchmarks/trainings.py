@@ -14,7 +14,6 @@ molecules that are in no test set.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import tempfile
@@ -29,12 +28,14 @@ from pydantic import ValidationError
 
 from dixc.config import Config, load
 from dixc.config.training import Training
+from dixc.display import logged_lines
 from dixc.errors import UserError
 from dixc.evaluation.scf import evaluate
 from dixc.evaluation.tddft import CONV_TOL, compare, solved_mean_field
-from dixc.excitations import Excitations, ResponseSolver
+from dixc.excitations import ResponseSolver
 from dixc.functionals import files
 from dixc.functionals.base import Functional
+from dixc.reference.derivatives import excitations_of, has_excitations
 from dixc.reference.record import read_records
 from dixc.store import open_chunk
 from dixc.tables.element_fit import element_counts, fit_elements
@@ -109,7 +110,7 @@ def element_energies(functional: Functional, train: ChunkedMolecules) -> pd.Seri
     for name in train:
         molecule = train[name]
         point = model_scf.solve(molecule, functional, None, 1e-4, order=1)
-        errors.append(1000 * (point.energy - molecule.record.e_tot))
+        errors.append(1000 * (point.state.energy - molecule.record.e_tot))
         numbers.append(molecule.record.atomic_numbers.tolist())
     counts = element_counts(pd.Series(numbers))
     return pd.Series(fit_elements(np.array(errors), counts.to_numpy()), index=counts.columns)
@@ -121,17 +122,16 @@ def errors_on(run: Path, functional: Functional, energies: pd.Series) -> dict[st
     for name in config.chunks("test"):
         with open_chunk(run / f"derivatives/{name}.h5", stage="derivatives") as known:
             for record in read_records(run / f"reference/{name}.h5"):
-                arrays, row = evaluate(record, functional, config.evaluation.scf.model_dump())
+                arrays, row = evaluate(record, functional, config.evaluation.scf)
                 elements = sum(energies.get(number, np.nan) for number in record.atomic_numbers)
                 found.append(row | {"e_tot_error_fit_mEh": row["e_tot_error_mEh"] - elements})
                 group = known[record.name]
-                if "tddft_energies" not in group:  # a molecule that the run has no excitations of
+                if not has_excitations(group):
                     continue
-                target = np.array(group["tddft_energies"]), np.array(group["tddft_amplitudes"])
+                target = excitations_of(group, "tddft")
                 mf = solved_mean_field(record, functional, arrays, row["converged"])
-                own = ResponseSolver(mf).solve(len(target[0]), "tddft", conv_tol=CONV_TOL)
-                wanted = Excitations(*target, np.ones(len(target[0]), dtype=bool))
-                states += compare(record, mf, own, wanted, config.evaluation.tddft.n_states)
+                own = ResponseSolver(mf).solve(len(target.energies), "tddft", conv_tol=CONV_TOL)
+                states += compare(record, mf, own, target, config.evaluation.tddft.n_states)
     errors = pd.DataFrame(found)[
         ["e_tot_error_mEh", "e_tot_error_fit_mEh", "e_rho_mEh", "dipole_error_debye"]
     ]
@@ -160,8 +160,7 @@ def main() -> None:
     settings = {variant: changed(config.training_of(model), variant) for variant in given.variants}
     rows = []
     for loss, seed, variant in product(given.losses, given.seeds, given.variants):
-        # stages say on stdout what became of molecules; here the table alone goes there
-        with contextlib.redirect_stdout(sys.stderr):
+        with logged_lines(sys.stderr):  # what becomes of molecules
             row, functional = train(given.run, config, model, loss, seed, settings[variant])
             if given.on and not row["problem"]:
                 known = molecules(given.run, config, functional.xctype, "train")

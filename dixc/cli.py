@@ -1,13 +1,13 @@
-"""Command line of dixc: one command for each stage of the workflow, and `scf` for a single molecule.
+"""Command line of dixc: one command for each stage of the workflow, and those for a person.
 
-This module only parses. Each command imports its stage when it runs (see `dixc.launch`): `--help` is quick,
-and the number of threads is in the environment before torch and PySCF read it.
+This module only parses, and hands each stage its section of the config. Each command imports its stage when it runs
+(see `dixc.launch`): `--help` is quick, and the number of threads is in the environment before torch and PySCF read it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from dixc.errors import InputError
 from dixc.launch import CommandGroup, run_stage
 from dixc.models import DEFAULT
 from dixc.version import __version__
+
+if TYPE_CHECKING:
+    from dixc.config import Config
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -50,8 +53,8 @@ Seed = Annotated[
 ]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         typer.echo(f"dixc {__version__}")
         raise typer.Exit()
 
@@ -72,7 +75,10 @@ def _root(
 @app.command()
 def molecules(config: ConfigFile, out: Out, threads: Threads = None) -> None:
     """Choose molecules and write them in files by split."""
-    run_stage("dixc.stages.molecules", threads, _load(config), out)
+    run = _load(config)
+    # what is wrong with a functional would stop the run hours later
+    run_stage("dixc.workflow.functionals", threads, run, function="check_functionals")
+    run_stage("dixc.stages.molecules", threads, run.molecules, out, run.digest)
 
 
 @app.command()
@@ -83,7 +89,8 @@ def reference(
     threads: Threads = None,
 ) -> None:
     """Run the reference SCF on a file of molecules."""
-    run_stage("dixc.stages.reference", threads, chunk, _load(config), out)
+    run = _load(config)
+    run_stage("dixc.stages.reference", threads, chunk, run.reference, out, run.digest)
 
 
 @app.command()
@@ -94,7 +101,8 @@ def derivatives(
     threads: Threads = None,
 ) -> None:
     """Compute the reference's second derivatives and excitations."""
-    run_stage("dixc.stages.derivatives", threads, reference, _load(config), out)
+    run = _load(config)
+    run_stage("dixc.stages.derivatives", threads, reference, run.derivatives, out, run.digest)
 
 
 @app.command()
@@ -102,7 +110,9 @@ def prefit(
     config: ConfigFile, model: ModelName, seed: Seed, reference: References, out: Out, threads: Threads = None
 ) -> None:
     """Fit a model to a classical functional, to start from."""
-    run_stage("dixc.stages.prefit", threads, _load(config), model, seed, reference, out)
+    run = _load(config)
+    settings = run.prefit_of(model)
+    run_stage("dixc.stages.prefit", threads, run.model(model), seed, settings, reference, out, run.digest)
 
 
 @app.command()
@@ -123,11 +133,16 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train a model with one loss; resumes if interrupted."""
-    settings = _load(config)
-    if loss not in ("base", "grad", "hess"):
-        raise InputError(f"--loss {loss}: no such loss; there are base, grad, hess")
-    inputs = (start, train_reference, train_derivatives, validation_reference)
-    run_stage("dixc.stages.train", threads, settings, model, loss, seed, *inputs, out, log, checkpoints)
+    from dixc.config import LOSSES, FunctionalId
+    from dixc.stages.training_files import TrainingInputs, TrainingOutputs
+
+    run = _load(config)
+    if loss not in LOSSES:
+        raise InputError(f"--loss {loss}: no such loss; there are {', '.join(LOSSES)}")
+    inputs = TrainingInputs(start, train_reference, train_derivatives, validation_reference)
+    outputs = TrainingOutputs(out, log, checkpoints)
+    functional, settings = FunctionalId(model, loss, seed), run.training_of(model)
+    run_stage("dixc.stages.train", threads, functional, settings, inputs, outputs, run.classes(), run.digest)
 
 
 @app.command()
@@ -139,7 +154,11 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Run SCF with a functional, compare with the reference."""
-    run_stage("dixc.stages.evaluate", threads, functional, _load(config), reference, out)
+    run = _load(config)
+    settings = run.evaluation.scf
+    run_stage(
+        "dixc.stages.evaluate", threads, functional, settings, reference, out, run.classes(), run.digest
+    )
 
 
 @app.command()
@@ -156,7 +175,14 @@ def warmstart(
     """Run the reference SCF from a functional's solution."""
     if scf is None and functional != "reference":
         raise InputError(f"warmstart of {functional} needs --scf, the file written by `dixc evaluate`")
-    run_stage("dixc.stages.warmstart", threads, functional, _load(config), reference, scf, out)
+    run = _load(config)
+    settings, module = run.evaluation.scf, "dixc.stages.warmstart"
+    if scf is None:
+        run_stage(module, threads, settings, reference, out, run.digest, function="run_default_guess")
+        return
+    accelerate = run.evaluation.warmstart.accelerate
+    files = (reference, scf, out)
+    run_stage(module, threads, functional, settings, accelerate, *files, run.classes(), run.digest)
 
 
 @app.command()
@@ -170,7 +196,9 @@ def tddft(
     threads: Threads = None,
 ) -> None:
     """Compare excitation energies with the reference's."""
-    run_stage("dixc.stages.tddft", threads, functional, _load(config), reference, derivatives, scf, out)
+    run = _load(config)
+    settings, files = run.evaluation.tddft, (reference, derivatives, scf, out)
+    run_stage("dixc.stages.tddft", threads, functional, settings, *files, run.classes(), run.digest)
 
 
 @app.command()
@@ -269,7 +297,9 @@ def scf(
     threads: Threads = None,
 ) -> None:
     """Run SCF on molecules, with a functional or a hybrid."""
-    options = {"basis": basis, "charge": charge, "grid_level": grid_level, "as_json": as_json, "out": out}
+    from dixc.commands.options import Options
+
+    options = Options(molecule, basis, charge, grid_level, as_json, out)
     for name, value in (("--xc", xc), ("--hybrid", hybrid)):
         if value is not None and not value.strip():
             raise InputError(f"{name}: no functional is named")
@@ -278,7 +308,7 @@ def scf(
             raise InputError("--accelerate needs --hybrid, the functional to be converged")
         if max_builds is not None:
             raise InputError("--max-builds needs --accelerate and --hybrid")
-        run_stage("dixc.commands.scf", threads, molecule, xc or DEFAULT, n_states=tddft, **options)
+        run_stage("dixc.commands.scf", threads, options, xc or DEFAULT, tddft)
         return
     if tddft:
         raise InputError("--tddft goes with --xc, not with --hybrid")
@@ -286,8 +316,7 @@ def scf(
         raise InputError("--hybrid with --xc: add --accelerate, or leave one of them out")
     if max_builds is not None and not accelerate:
         raise InputError("--max-builds needs --accelerate")
-    options |= {"accelerate": accelerate, "max_builds": max_builds}
-    run_stage("dixc.commands.accelerate", threads, molecule, hybrid, xc, **options)
+    run_stage("dixc.commands.hybrid", threads, options, hybrid, xc, accelerate, max_builds)
 
 
 @app.command()
@@ -309,7 +338,7 @@ def info(
     run_stage("dixc.commands.info", threads, file, as_json)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> Config:
     from dixc.config import load
 
     return load(path)

@@ -18,8 +18,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dixc.errors import InputError
 from dixc.inputs import require_regular
 from dixc.version import __version__
@@ -52,29 +50,29 @@ def collect() -> dict[str, Any]:
 
 
 def origin(
-    config: Any = None, molecules: str | None = None, **inputs: str | os.PathLike[str] | None
+    config: str | None = None, molecules: str | None = None, **inputs: str | os.PathLike[str] | None
 ) -> dict[str, Any]:
     """What a file was made from, to stand in its provenance beside the versions.
 
     Args:
-        config: the run's `Config`; its hash over all settings is kept.
+        config: hash over all settings of the run (`Config.digest`).
         molecules: hash of the molecules that went in.
         **inputs: files by their role (None: not there); name and SHA-256 are kept.
 
     Raises:
         InputError: an input cannot be read.
     """
-    found: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     if config is not None:
-        found["config"] = hash_of(config.model_dump(mode="json"))
+        record["config"] = config
     if molecules:
-        found["molecules"] = molecules
-    given = {role: Path(path) for role, path in inputs.items() if path is not None}
-    if given:
-        found["inputs"] = {
-            role: {"file": path.name, "sha256": file_hash(path)} for role, path in given.items()
+        record["molecules"] = molecules
+    files = {role: Path(path) for role, path in inputs.items() if path is not None}
+    if files:
+        record["inputs"] = {
+            role: {"file": path.name, "sha256": file_hash(path)} for role, path in files.items()
         }
-    return found
+    return record
 
 
 def short(digest: str) -> str:
@@ -97,11 +95,11 @@ def environment() -> str:
 @cache
 def installed() -> dict[str, str]:
     """Versions of all installed packages by name: the exact environment."""
-    found = {}
+    versions = {}
     for distribution in importlib.metadata.distributions():
         if distribution.metadata["Name"]:
-            found[distribution.metadata["Name"].lower().replace("_", "-")] = distribution.version
-    return dict(sorted(found.items()))
+            versions[distribution.metadata["Name"].lower().replace("_", "-")] = distribution.version
+    return dict(sorted(versions.items()))
 
 
 def hash_of(obj: Any) -> str:
@@ -146,7 +144,8 @@ def _file_hash(path: str, *stamp: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
+    numpy = sys.modules.get("numpy")  # not imported here: settings are hashed where nothing else needs it
+    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
         return value.tolist()
     if isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -37,11 +37,13 @@ def molecule(name: str, basis: str = "def2-svp", shift: float = 0.0):
 
 def reference_record(name: str, split: str = "train", **changes):
     """A converged reference of one molecule, and its derivative datasets."""
+    from dixc.config.sections import Derivatives, Reference
     from dixc.core.integrals import FittedIntegrals
     from dixc.reference.derivatives import compute
-    from dixc.reference.record import ReferenceRecord, reference_mean_field
+    from dixc.reference.method import reference_mean_field
+    from dixc.reference.record import ReferenceRecord
 
-    settings = REFERENCE | changes
+    settings = Reference(**REFERENCE | changes)
     mol = molecule(name)
     mf = reference_mean_field(mol, settings)
     mf.kernel()
@@ -60,7 +62,7 @@ def reference_record(name: str, split: str = "train", **changes):
         settings=settings,
         **FittedIntegrals(mol).errors(mf.make_rdm1(), *mf.get_jk()),
     )
-    derivatives = compute(record, {"max_dense_pairs": 1500, "n_probes": 4, "n_states": 3, "seed": 0})
+    derivatives = compute(record, Derivatives(max_dense_pairs=1500, n_probes=4, n_states=3))
     return record, derivatives
 
 

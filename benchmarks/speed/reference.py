@@ -24,6 +24,6 @@ def chunks(label: str, folder: Path) -> tuple[Path, Path]:
     )
     if not second.exists():
         write_xyz(xyz, [dataclasses.replace(case(label).molecule, split="train")])
-        reference.run(xyz, config, first)
-        derivatives.run(first, config, second)
+        reference.run(xyz, config.reference, first)
+        derivatives.run(first, config.derivatives, second)
     return first, second

@@ -1,6 +1,7 @@
 """config.yaml as an object: `load(path)` reads and checks it, `Config` answers questions about the run."""
 
+from dixc.config.base import LOSSES, SPLITS
 from dixc.config.reading import load, validate, write
-from dixc.config.root import SPLITS, Config, FunctionalId
+from dixc.config.root import Config, FunctionalId
 
-__all__ = ["SPLITS", "Config", "FunctionalId", "load", "validate", "write"]
+__all__ = ["LOSSES", "SPLITS", "Config", "FunctionalId", "load", "validate", "write"]

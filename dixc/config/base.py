@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,9 @@ MOST = 10**9  # of whatever is counted: far more than any run does, and every pr
 LARGEST = 1e12  # of weights, rates and sizes in any unit: far from overflow in single precision, squares too
 LONGEST_NAME = 100  # characters; file names of several such parts stay below the 255 bytes of file systems
 Loss = Literal["base", "grad", "hess"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 GridLevel = Annotated[int, Field(ge=0, le=9)]
 # names end up in paths and in wildcards of the workflow: nothing that leaves the folder or matches too much
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=2 * LONGEST_NAME)]

@@ -194,7 +194,7 @@ def allowed_range(location: tuple[int | str, ...]) -> str:
     if FREE in location:
         return ""
     name = max(place for place, part in enumerate(location) if isinstance(part, str))
-    bounds = _bounds(_section_at(location[:name]).model_fields[location[name]])
+    bounds = _bounds(_section_at(location[:name]).model_fields[str(location[name])])
     if bounds.keys() >= {"ge", "le"}:
         return f"{_exact(bounds['ge'])} to {_exact(bounds['le'])}"
     words = (("ge", "from"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
@@ -239,9 +239,9 @@ def dotted(location: tuple[int | str, ...]) -> str:
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
-    known = list(_section_at(location[:-1]).model_fields)
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f" (did you mean {close[0]}?)" if close else f" (known here: {', '.join(known)})"
+    keys = list(_section_at(location[:-1]).model_fields)
+    close = difflib.get_close_matches(str(location[-1]), keys, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (known here: {', '.join(keys)})"
 
 
 def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
 from pydantic import Field, model_validator
 
-from dixc.config.base import RunName, Section, Split, require_unique
+from dixc.config.base import RunName, Section, require_unique
 from dixc.config.evaluation import Evaluation
 from dixc.config.sections import Derivatives, Model, Molecules, Prefit, Reference, Report
 from dixc.config.training import Training
 from dixc.errors import InputError
+from dixc.provenance import hash_of
 
-SPLITS: tuple[Split, ...] = get_args(Split)
 NO_LOSS = "none"
 MAX_CHUNKS = 100_000  # each is a handful of jobs
 SectionT = TypeVar("SectionT", bound=Section)
@@ -66,35 +66,35 @@ class Config(Section):
         require_unique(self.functionals(), "models and evaluation.baselines")
         if not self.functionals():
             raise ValueError("nothing to evaluate: models and evaluation.baselines are both empty")
-        for split, size in self.sizes().items():
+        for split, size in self.molecules.sizes().items():
             if size > MAX_CHUNKS * self.molecules.chunk_size:
                 raise ValueError(
                     f"molecules.{split}: {size} molecules make more than {MAX_CHUNKS} files of "
                     f"{self.molecules.chunk_size}; raise molecules.chunk_size"
                 )
-        compared, known = self.evaluation.tddft.n_states, self.derivatives.n_states
-        if compared > known:
+        compared, computed = self.evaluation.tddft.n_states, self.derivatives.n_states
+        if compared > computed:
             raise ValueError(
-                f"evaluation.tddft.n_states is {compared}, more than derivatives.n_states, which is {known}"
+                f"evaluation.tddft.n_states is {compared}, more than derivatives.n_states, which is {computed}"
             )
         return self
 
+    @property
+    def digest(self) -> str:
+        """Hash of all settings, as provenance keeps it."""
+        return hash_of(self.model_dump(mode="json"))
+
     def sizes(self) -> dict[str, int]:
         """Number of molecules by split."""
-        chosen = self.molecules
-        return {"train": chosen.train.count, "validation": chosen.validation.count, "test": chosen.test.size}
+        return self.molecules.sizes()
 
-    def chunks(self, split: str) -> list[str]:
-        """Names of the files of a split, such as "train-000".
+    def chunks(self, *splits: str) -> list[str]:
+        """Names of the files of some splits, such as "train-000", in their order.
 
         Raises:
             InputError: no such split.
         """
-        sizes = self.sizes()
-        if split not in sizes:
-            raise InputError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-        n_chunks = -(-sizes[split] // self.molecules.chunk_size)
-        return [f"{split}-{i:03d}" for i in range(n_chunks)]
+        return [chunk for split in splits for chunk in self.molecules.chunks(split)]
 
     def trained(self) -> list[str]:
         """Ids of the trained functionals, such as "xcdiff-hess-0": every model with every loss and seed."""

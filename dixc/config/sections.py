@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema
 
 from dixc.config.base import (
     MOST,
+    SPLITS,
     Charge,
     Count,
     FunctionalName,
@@ -33,6 +34,7 @@ from dixc.config.base import (
     require_unique,
 )
 from dixc.elements import NUMBERS, symbol_of
+from dixc.errors import InputError
 
 
 class SizeSelection(Section):
@@ -71,23 +73,30 @@ class NamedOrSizeSelection(Section):
             raise ValueError(
                 "give either names or count (with min_heavy and max_heavy), exactly one of the two"
             )
-        bounds = (self.min_heavy, self.max_heavy)
+        smallest, largest = self.min_heavy, self.max_heavy
         if self.names is not None:
-            if bounds != (None, None):
+            if smallest is not None or largest is not None:
                 raise ValueError("min_heavy and max_heavy go with count, not with names")
             require_unique(self.names, "names")
-        elif None in bounds:
+        elif smallest is None or largest is None:
             raise ValueError(
                 "count needs min_heavy and max_heavy, the fewest and most heavy atoms in a molecule"
             )
-        elif self.min_heavy > self.max_heavy:
-            raise ValueError(f"min_heavy is {self.min_heavy}, more than max_heavy, which is {self.max_heavy}")
+        elif smallest > largest:
+            raise ValueError(f"min_heavy is {smallest}, more than max_heavy, which is {largest}")
         return self
 
     @property
+    def by_size(self) -> SizeSelection | None:
+        """The same without the choice between names and size; None if there are names."""
+        if self.count is None or self.min_heavy is None or self.max_heavy is None:
+            return None
+        return SizeSelection(count=self.count, min_heavy=self.min_heavy, max_heavy=self.max_heavy)
+
+    @property
     def size(self) -> int:
-        """Number of molecules asked for."""
-        return self.count if self.names is None else len(self.names)
+        """Number of molecules."""
+        return len(self.names or ()) if self.count is None else self.count
 
 
 class MoleculeFile(Section):
@@ -151,10 +160,26 @@ class Molecules(Section):
     def _sensible(self) -> Molecules:
         for symbol in self.elements or []:
             if symbol not in NUMBERS:
-                known = symbol_of(symbol)
-                hint = f" (did you mean {known}?)" if known else ""
+                element = symbol_of(symbol)
+                hint = f" (did you mean {element}?)" if element else ""
                 raise ValueError(f"elements: no element {symbol!r}{hint}")
         return self
+
+    def sizes(self) -> dict[str, int]:
+        """Number of molecules by split."""
+        return {"train": self.train.count, "validation": self.validation.count, "test": self.test.size}
+
+    def chunks(self, split: str) -> list[str]:
+        """Names of the files of a split, such as "train-000".
+
+        Raises:
+            InputError: no such split.
+        """
+        sizes = self.sizes()
+        if split not in sizes:
+            raise InputError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+        n_chunks = -(-sizes[split] // self.chunk_size)
+        return [f"{split}-{i:03d}" for i in range(n_chunks)]
 
 
 class Reference(Section):

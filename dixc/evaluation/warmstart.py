@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyscf import lib
 
+from dixc.config.evaluation import EvaluationScf
 from dixc.evaluation.history import BUILD_ERRORS, History, warm_start_row
 from dixc.evaluation.scf import reference_to_run
 from dixc.functionals.base import Functional
 from dixc.reference.record import ReferenceRecord
 
+if TYPE_CHECKING:
+    import h5py
+    from pyscf.scf.hf import RHF
 
-def guess_row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: dict) -> tuple[dict, Any]:
+
+def guess_row(
+    record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: EvaluationScf
+) -> tuple[dict[str, Any], RHF]:
     """Row of the reference SCF from a density matrix (nao, nao), or PySCF's default guess, and its mean field.
 
     Args:
         guess: the word of the column.
-        settings: conv_tol and max_cycle.
     """
     mf, builds = reference_to_run(record, settings)
     mf.callback = history = History()
@@ -31,28 +37,31 @@ def guess_row(record: ReferenceRecord, guess: str, dm0: NDArray | None, settings
 
 
 def density_rows(
-    record: ReferenceRecord, solved, settings: dict, accelerator: Functional | None
+    record: ReferenceRecord, solution: h5py.Group, settings: EvaluationScf, accelerator: Functional | None
 ) -> list[dict[str, Any]]:
     """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time.
 
     With an accelerator, a row of the SCF accelerated by it as well.
     """
-    mo_coeff, mo_occ = np.array(solved["mo_coeff"]), np.array(solved["mo_occ"])
+    mo_coeff, mo_occ = np.array(solution["mo_coeff"]), np.array(solution["mo_occ"])
     dm = lib.tag_array((mo_coeff * mo_occ) @ mo_coeff.T, mo_coeff=mo_coeff, mo_occ=mo_occ)
     row, mf = guess_row(record, "density", dm, settings)
-    row["cheap_fock_builds"] = int(solved.attrs["fock_builds"])
-    row["wall_total_s"] += float(solved.attrs["wall_s"])
-    row["converged"] &= bool(solved.attrs["converged"])
+    row["cheap_fock_builds"] = int(solution.attrs["fock_builds"])
+    row["wall_total_s"] += float(solution.attrs["wall_s"])
+    row["converged"] &= bool(solution.attrs["converged"])
     return [row] if accelerator is None else [row, accelerated_row(record, accelerator, settings, like=mf)]
 
 
 def accelerated_row(
-    record: ReferenceRecord, functional: Functional, settings: dict, like=None, **acceleration
+    record: ReferenceRecord,
+    functional: Functional,
+    settings: EvaluationScf,
+    like: RHF | None = None,
+    **acceleration: Any,
 ) -> dict[str, Any]:
     """Row of the reference SCF accelerated by a functional.
 
     Args:
-        settings: conv_tol and max_cycle.
         like: a mean field of the same molecule, whose integrals and grid need not be made again.
         **acceleration: see `dixc.pyscf.Acceleration`.
 
@@ -72,7 +81,7 @@ def accelerated_row(
     return columns | build_errors(mf, record.e_tot)
 
 
-def build_errors(mf, e_ref: float) -> dict[str, float]:
+def build_errors(mf: RHF, e_ref: float) -> dict[str, float]:
     """Errors of the energies that the first builds of an accelerated mean field foretell, as `BUILD_ERRORS`.
 
     A build that converges foretells its own energy. NaN where there was no such build, or nothing to be foretold.

@@ -10,7 +10,7 @@ from dixc.molecules.entry import Entry
 from dixc.molecules.pool import Pool
 
 if TYPE_CHECKING:
-    from dixc.config import Config
+    from dixc.config.sections import Molecules
 
 SHOWN = 10  # molecules that a warning names
 
@@ -20,24 +20,20 @@ def choose(pool: Pool) -> dict[str, list[Entry]]:
 
     Warns of molecules with elements that those of train do not have.
     """
-    settings, chosen = pool.settings, {}
-    test = settings.test
-    if test.names is not None:
-        chosen["test"] = pool.take_named(test.names)
-    else:
-        chosen["test"] = pool.take_random("test", test.count, test.min_heavy, test.max_heavy)
-    for split in ("validation", "train"):
-        wanted = getattr(settings, split)
-        chosen[split] = pool.take_random(split, wanted.count, wanted.min_heavy, wanted.max_heavy)
+    settings = pool.settings
+    sizes, names = settings.test.by_size, settings.test.names or []
+    entries = {"test": pool.take_named(names) if sizes is None else pool.take_random("test", sizes)}
+    entries["validation"] = pool.take_random("validation", settings.validation)
+    entries["train"] = pool.take_random("train", settings.train)
     for split in ("validation", "test"):
-        _warn_of_elements(split, chosen[split], chosen["train"])
-    return chosen
+        _warn_of_elements(split, entries[split], entries["train"])
+    return entries
 
 
 def _warn_of_elements(split: str, entries: list[Entry], train: list[Entry]) -> None:
     """Warns of molecules with an element that training does not have: what is learned says nothing of it."""
-    known = frozenset().union(*(entry.composition.elements for entry in train))
-    unseen = {entry.name: sorted(entry.composition.elements - known) for entry in entries}
+    trained = frozenset().union(*(entry.composition.elements for entry in train))
+    unseen = {entry.name: sorted(entry.composition.elements - trained) for entry in entries}
     words = [f"{name} ({', '.join(elements)})" for name, elements in unseen.items() if elements]
     if words:
         shown = ", ".join(words[:SHOWN]) + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
@@ -54,7 +50,7 @@ def divide(entries: list[Entry], size: int) -> list[list[Entry]]:
     return [sorted(entries[i : i + size], key=_by_size) for i in range(0, len(entries), size)]
 
 
-def expected_sizes(config: Config) -> dict[str, list[int]]:
+def expected_sizes(settings: Molecules) -> dict[str, list[int]]:
     """Heavy atoms of the molecules of every chunk, as the stage `molecules` would choose them but for doubles.
 
     No geometry is read, so that it takes seconds for a hundred thousand molecules.
@@ -62,13 +58,10 @@ def expected_sizes(config: Config) -> dict[str, list[int]]:
     Raises:
         InputError: as of `choose`.
     """
-    chosen = choose(Pool(config.molecules, geometries=False))
     return {
         chunk: [entry.composition.n_heavy for entry in piece]
-        for split, entries in chosen.items()
-        for chunk, piece in zip(
-            config.chunks(split), divide(entries, config.molecules.chunk_size), strict=True
-        )
+        for split, entries in choose(Pool(settings, geometries=False)).items()
+        for chunk, piece in zip(settings.chunks(split), divide(entries, settings.chunk_size), strict=True)
     }
 
 

@@ -1,1 +1,1 @@
-"""The reference method: which there may be, its records, and their derivatives."""
+"""The reference: its method, the SCF of one molecule, the record that is kept of it, and its second derivatives."""

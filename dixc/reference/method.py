@@ -1,10 +1,17 @@
-"""Which functionals can be a reference: those whose energy, potential and response the later stages can follow."""
+"""The method of the reference: which functionals it may have, and its mean field."""
 
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 from dixc.errors import InputError
+
+if TYPE_CHECKING:
+    from pyscf.gto import Mole
+    from pyscf.scf.hf import RHF
+
+    from dixc.config.sections import Reference
 
 HARTREE_FOCK = "hf"
 
@@ -21,8 +28,29 @@ def exchange_of(functional: str) -> float:
     return 1.0 if is_hartree_fock(functional) else float(libxc.hybrid_coeff(functional))
 
 
+def reference_mean_field(mol: Mole, settings: Reference) -> RHF:
+    """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning.
+
+    Its semilocal part is libxc's, integrated on orbitals that are kept from one Fock build to the next.
+    """
+    from pyscf import dft, scf
+
+    from dixc.pyscf.numint import GridNumInt
+
+    if is_hartree_fock(settings.functional):
+        mf = scf.RHF(mol)
+    else:
+        mf = dft.RKS(mol, xc=settings.functional)
+        mf.grids.level = settings.grid_level
+        mf.small_rho_cutoff = 0
+        mf._numint = GridNumInt()
+    mf.conv_tol, mf.conv_tol_grad = settings.conv_tol, settings.conv_tol_grad
+    mf.max_cycle = settings.max_cycle
+    return mf
+
+
 def check_functional(functional: str) -> None:
-    """Refuses what cannot be a reference.
+    """Refuses what cannot be a reference: that whose energy, potential and response later stages cannot follow.
 
     Global hybrids, Hartree-Fock and pure functionals (LDA, GGA, meta-GGA of the kinetic-energy density) pass, under
     PySCF's names or as its formulas such as "0.3*HF + 0.7*PBE, PBE".

@@ -1,4 +1,4 @@
-"""Reference records: what the reference stage knows of a molecule, in memory.
+"""Reference records: what the reference stage stored of a molecule, in memory.
 
 Everything downstream starts from a `ReferenceRecord`: it rebuilds the molecule, the quadrature grid and mean fields
 with exactly the settings of the reference, so that model and reference never differ by a grid or a basis.
@@ -8,22 +8,33 @@ Units: hartree, bohr, debye. Names of fields and HDF5 datasets are the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyscf import lib
 
 from dixc import provenance
+from dixc.config.sections import Reference
 from dixc.core.integrals import ERROR_NAMES
 from dixc.elements import SYMBOLS
 from dixc.errors import InputError
-from dixc.reference.method import is_hartree_fock
+from dixc.reference.method import reference_mean_field
 from dixc.store import decoding, molecules_hash, open_chunk
 
+if TYPE_CHECKING:
+    import h5py
+    from pyscf.dft.gen_grid import Grids
+    from pyscf.gto import Mole
+    from pyscf.scf.hf import RHF
+
+    from dixc.functionals.base import Functional
+
+MeanField = TypeVar("MeanField", bound="RHF")
 # names of datasets and their units
 UNITS = {
     "atomic_numbers": "1",
@@ -62,16 +73,18 @@ class ReferenceRecord:
     mo_energy: NDArray
     dipole: NDArray
     e_tot: float
-    settings: dict
+    settings: Reference
     coulomb_error: NDArray | None = None
     exchange_error: NDArray | None = None
 
     @property
     def n_heavy(self) -> int:
+        """Number of atoms other than hydrogen."""
         return int((self.atomic_numbers > 1).sum())
 
     @property
     def n_electrons(self) -> int:
+        """Number of electrons."""
         return int(self.atomic_numbers.sum()) - self.charge
 
     @cached_property
@@ -80,12 +93,12 @@ class ReferenceRecord:
         return (self.mo_coeff * self.mo_occ) @ self.mo_coeff.T
 
     @cached_property
-    def mol(self):
+    def mol(self) -> Mole:
         """PySCF molecule in the reference basis."""
         from pyscf import gto
 
         atoms = [(int(z), tuple(xyz)) for z, xyz in zip(self.atomic_numbers, self.coords, strict=True)]
-        return gto.M(atom=atoms, unit="bohr", basis=self.settings["basis"], charge=self.charge, verbose=0)
+        return gto.M(atom=atoms, unit="bohr", basis=self.settings.basis, charge=self.charge, verbose=0)
 
     def fitting_correction(self, exact_exchange: float) -> tuple[NDArray, float]:
         """What makes fitted integrals exact at the reference density: operator (nao, nao) and constant, hartree.
@@ -107,26 +120,26 @@ class ReferenceRecord:
         operator = lib.unpack_tril(packed.astype(float))
         return operator, -0.5 * float(np.vdot(self.dm, operator))
 
-    def grid(self, level: int | None = None):
+    def grid(self, level: int | None = None) -> Grids:
         """Built PySCF grid of the reference level, or of another one."""
         from pyscf import dft
 
         grids = dft.gen_grid.Grids(self.mol)
-        grids.level = self.settings["grid_level"] if level is None else level
+        grids.level = self.settings.grid_level if level is None else level
         return grids.build()
 
-    def mean_field(self, functional=None):
+    def mean_field(self, functional: Functional | None = None) -> RHF:
         """Mean field on the reference basis and grid: the reference's own, or dixc's with a functional."""
         if functional is None:
             return reference_mean_field(self.mol, self.settings)
         import dixc.pyscf
 
         mf = dixc.pyscf.RKS(self.mol, xc=functional)
-        mf.grids.level = self.settings["grid_level"]
+        mf.grids.level = self.settings.grid_level
         mf.small_rho_cutoff = 0
         return mf
 
-    def with_orbitals(self, mf):
+    def with_orbitals(self, mf: MeanField) -> MeanField:
         """`mf` holding the reference orbitals as if its kernel had run, grids built."""
         mf.mo_coeff, mf.mo_occ, mf.mo_energy = self.mo_coeff, self.mo_occ, self.mo_energy
         mf.e_tot, mf.converged = self.e_tot, True
@@ -135,28 +148,7 @@ class ReferenceRecord:
         return mf
 
 
-def reference_mean_field(mol, settings: dict):
-    """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning.
-
-    Its semilocal part is libxc's, integrated on orbitals that are kept from one Fock build to the next.
-    """
-    from pyscf import dft, scf
-
-    from dixc.pyscf.numint import GridNumInt
-
-    if is_hartree_fock(settings["functional"]):
-        mf = scf.RHF(mol)
-    else:
-        mf = dft.RKS(mol, xc=settings["functional"])
-        mf.grids.level = settings["grid_level"]
-        mf.small_rho_cutoff = 0
-        mf._numint = GridNumInt()
-    mf.conv_tol, mf.conv_tol_grad = settings["conv_tol"], settings["conv_tol_grad"]
-    mf.max_cycle = settings["max_cycle"]
-    return mf
-
-
-def record_from_group(group, settings: dict) -> ReferenceRecord:
+def record_from_group(group: h5py.Group, settings: Reference) -> ReferenceRecord:
     """A record from a molecule's group of a reference chunk.
 
     Raises:
@@ -193,21 +185,33 @@ def elements(records: Iterable[ReferenceRecord]) -> list[str]:
     return [SYMBOLS[z - 1] for z in sorted(numbers)]
 
 
-def training_origin(config, references: list[Path]) -> dict:
+def training_origin(config: str | None, references: Sequence[Path]) -> dict[str, Any]:
     """What a model is made from, for its provenance: hashes of the config and of all training molecules."""
     return provenance.origin(config, provenance.combined(molecules_hash(path) for path in references))
+
+
+def read_settings(path: Path) -> Reference:
+    """The settings of the reference that made a chunk."""
+    with open_chunk(path, stage="reference") as chunk, decoding(path):
+        return settings_of(chunk)
 
 
 def read_records(path: Path) -> list[ReferenceRecord]:
     """All molecules of a reference chunk whose SCF converged, in the order of the chunk."""
     with open_chunk(path, stage="reference") as chunk, decoding(path):
-        settings = json.loads(chunk.attrs["settings"])
+        settings = settings_of(chunk)
         return [record_from_group(g, settings) for g in chunk.values() if g.attrs["status"] == "ok"]
 
 
-def read_failures(path: Path) -> dict[str, dict]:
+def read_failures(path: Path) -> dict[str, dict[str, Any]]:
     """The molecules of a reference chunk that failed: split, n_heavy and reason by name."""
-    wanted = ("split", "n_heavy", "reason")
+    keys = ("split", "n_heavy", "reason")
     with open_chunk(path, stage="reference") as chunk, decoding(path):
         failed = {name: group for name, group in chunk.items() if group.attrs["status"] != "ok"}
-        return {name: {key: group.attrs[key] for key in wanted} for name, group in failed.items()}
+        return {name: {key: group.attrs[key] for key in keys} for name, group in failed.items()}
+
+
+def settings_of(chunk: h5py.File) -> Reference:
+    """The section `reference` that a chunk keeps, less keys that another dixc may have written."""
+    stored = json.loads(chunk.attrs["settings"])
+    return Reference.model_validate({key: stored[key] for key in Reference.model_fields if key in stored})

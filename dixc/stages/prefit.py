@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dixc import provenance
+from dixc.config.sections import Model, Prefit
 from dixc.errors import DixcWarning, InputError
 from dixc.functionals import files, registry
 from dixc.functionals.base import PointwiseFunctional
@@ -14,39 +15,50 @@ from dixc.reference.record import training_origin
 from dixc.store import require_writable
 from dixc.training.prefit import density_points, fit, sample
 
-if TYPE_CHECKING:
-    from dixc.config import Config
 
+def run(
+    model: Model,
+    seed: int,
+    settings: Prefit,
+    references: Sequence[Path],
+    out: Path,
+    config_hash: str | None = None,
+) -> None:
+    """Write the pre-fitted model for one seed.
 
-def run(config: Config, model: str, seed: int, references: list[Path], out: Path) -> None:
-    """Write the pre-fitted model `model` (an entry of `models:`) for one seed.
+    Args:
+        model: an entry of `models`.
+        seed: of its weights.
+        settings: of the fit, as they apply to this model.
+        references: chunks of the training molecules.
+        out: model file to write.
+        config_hash: hash of the run's config, for the provenance.
 
     Raises:
-        InputError: model not in the config, or a target that is not pointwise.
+        InputError: a target that is not pointwise.
     """
-    entry = config.model(model)
-    seeded = {"seed": seed} if "seed" in registry.hyperparameters(entry.name) else {}
-    functional = registry.create(entry.name, **(seeded | entry.hyperparameters))
-    settings = config.prefit_of(model)
+    seeded = {"seed": seed} if "seed" in registry.hyperparameters(model.name) else {}
+    functional = registry.create(model.name, **(seeded | model.hyperparameters))
     target = registry.create(settings.target)
     require_writable(out)
     if not isinstance(target, PointwiseFunctional):
         raise InputError(f"prefit.target: {settings.target} is not pointwise")
-    part = functional.pointwise_part
-    records, symbols = sample(references)
+    pointwise = functional.pointwise_part
+    records, symbols = sample(list(references))
     error = None
-    if isinstance(part, PointwiseFunctional):
+    if isinstance(pointwise, PointwiseFunctional):
         x, weights = density_points(records)
-        error = fit(part, target, x, weights, settings.steps, settings.points, seed)
+        error = fit(pointwise, target, x, weights, settings.steps, settings.points, seed)
     else:
-        warnings.warn(f"prefit: {model} has no pointwise part: it starts as it is", DixcWarning, stacklevel=2)
+        why = f"prefit: {model.key} has no pointwise part: it starts as it is"
+        warnings.warn(why, DixcWarning, stacklevel=2)
     metadata = {
-        "model": model,
+        "model": model.key,
         "loss": "prefit",
         "seed": seed,
         "prefit": settings.model_dump(mode="json"),
         "prefit_rms_hartree_per_electron": error,
         "elements": symbols,
-        "provenance": provenance.collect() | training_origin(config, references),
+        "provenance": provenance.collect() | training_origin(config_hash, references),
     }
     files.save(functional, out, metadata)

@@ -49,7 +49,7 @@ def run(
     sources = Sources({} if molecules is None else read_molecules(molecules), out.parent)
     logs = read_logs(training)
     drawn = figures.draw_all(config, read, logs)
-    record = provenance.collect() | provenance.origin(config)
+    record = provenance.collect() | provenance.origin(config.digest)
     of_tables = sidecar.read_sidecar(tables / "summary.csv")
     if of_tables is not None:
         of_tables.pop("packages", None)

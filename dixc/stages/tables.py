@@ -53,5 +53,5 @@ def record_of(config: Config | None, scf: Paths) -> dict[str, Any]:
     counts = Counter(tuple((key, part[key]) for key in PROGRAMS if key in part) for part in found)
     molecules = provenance.combined(str(part.get("molecules", "")) for part in found)
     made_by = [dict(versions) | {"files": count} for versions, count in counts.items()]
-    record = provenance.collect() | provenance.origin(config, molecules)
+    record = provenance.collect() | provenance.origin(config.digest if config else None, molecules)
     return record | {"made_by": made_by, "packages": provenance.installed()}

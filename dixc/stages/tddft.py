@@ -1,4 +1,4 @@
-"""TDDFT stage: lowest singlets of a functional against the reference's, state by state and matched by character.
+"""The stage `tddft`: lowest singlets of a functional against the reference's, state by state and matched by character.
 
 `error_eV` compares states in order of energy. `overlap_error_eV` compares each reference state with the state of the
 functional whose transition amplitudes (in the reference orbitals) overlap most, states being assigned one to one.
@@ -8,27 +8,21 @@ fitted Coulomb integrals here, which moves excitation energies by some 1e-4 eV.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from dixc import provenance
-from dixc.evaluation.tddft import (
-    _excitations,
-    _solver,
-    compare,
-    solved_mean_field,
-)
-from dixc.excitations import (
-    Excitations,
-)
+from dixc.config.evaluation import Tddft
+from dixc.evaluation.tddft import solved_mean_field, state_rows
 from dixc.functionals import files
+from dixc.reference.derivatives import has_excitations
 from dixc.reference.record import read_failures, read_records
-from dixc.stages.warmstart import TAGS, failed_row, read_tags
+from dixc.stages.parts import TAGS, failed_row, read_tags
 from dixc.store import (
     molecule_group,
     molecules_hash,
@@ -38,56 +32,57 @@ from dixc.store import (
     write_csv,
 )
 
-if TYPE_CHECKING:
-    from dixc.config import Config
-
 ENERGIES = ["excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"]
-STRENGTHS = [
-    "oscillator_strength",
-    "reference_strength",
-]  # no unit; in the run's spectra.csv, not in its tddft.csv
+# no unit; in the run's spectra.csv, not in its tddft.csv
+STRENGTHS = ["oscillator_strength", "reference_strength"]
 COLUMNS = [*TAGS, "method", "state", *ENERGIES, *STRENGTHS]
 
 
-def run(functional: str, config: Config, reference: Path, derivatives: Path, scf: Path, out: Path) -> None:
-    """Write the TDDFT rows of a functional for the molecules of a chunk."""
-    settings = config.evaluation.tddft
+def run(
+    functional: str,
+    settings: Tddft,
+    reference: Path,
+    derivatives: Path,
+    scf: Path,
+    out: Path,
+    classes: Sequence[str] = (),
+    config_hash: str | None = None,
+) -> None:
+    """Write the TDDFT rows of a functional for the molecules of a chunk.
+
+    Args:
+        functional: registry name or model file.
+        settings: methods and number of states; its `splits` are the workflow's.
+        reference, derivatives, scf: chunks of the stages of these names.
+        out: CSV to write.
+        classes: import paths of classes outside of dixc that a model file may name.
+        config_hash: hash of the run's config, for the provenance.
+    """
     require_writable(out)
-    xc = files.resolve(functional, config.classes())
-    rows = []
-    with open_chunk(scf, stage="scf") as solved, open_chunk(derivatives, stage="derivatives") as known:
-        model = files.model_file(functional)
-        require_made_from(solved, scf, reference=reference, **({"functional": model} if model else {}))
-        require_made_from(known, derivatives, reference=reference)
-        tags = read_tags(solved, scf)
-        for record in tqdm(
-            read_records(reference), desc=f"tddft {out.parent.name}", unit="mol", disable=None
-        ):
-            group = molecule_group(solved, scf, record.name)
-            states = molecule_group(known, derivatives, record.name)
-            if f"{settings.methods[0]}_energies" not in states:  # a large test molecule
+    xc, model = files.resolve(functional, classes), files.model_file(functional)
+    rows: list[dict[str, Any]] = []
+    with open_chunk(scf, stage="scf") as solutions, open_chunk(derivatives, stage="derivatives") as targets:
+        require_made_from(solutions, scf, reference=reference, **({"functional": model} if model else {}))
+        require_made_from(targets, derivatives, reference=reference)
+        tags = read_tags(solutions, scf)
+        records = read_records(reference)
+        for record in tqdm(records, desc=f"tddft {out.parent.name}", unit="mol", disable=None):
+            solution = molecule_group(solutions, scf, record.name)
+            target = molecule_group(targets, derivatives, record.name)
+            if not has_excitations(target):  # a large test molecule
                 continue
-            common = tags | {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
-            mf = solved_mean_field(record, xc, group, bool(group.attrs["converged"]))
-            solver = _solver(mf, record.name) if mf.converged else None
-            if not mf.converged:
-                tqdm.write(f"{record.name}: no excitations, the SCF did not converge")
-            for method in settings.methods:
-                energies = np.array(states[f"{method}_energies"])
-                amplitudes = np.array(states[f"{method}_amplitudes"])
-                target = Excitations(energies, amplitudes, np.ones(len(energies), dtype=bool))
-                found = _excitations(solver, len(energies), method, record.name)
-                for row in compare(record, mf, found, target, settings.n_states):
-                    rows.append(common | {"method": method} | row)
-        for name, failure in read_failures(reference).items():
-            for method, state in product(settings.methods, range(1, settings.n_states + 1)):
-                rows.append(tags | failed_row(name, failure) | {"method": method, "state": state})
-    made_from = provenance.origin(
-        config,
+            mf = solved_mean_field(record, xc, solution, bool(solution.attrs["converged"]))
+            common = {"split": record.split, "molecule": record.name, "n_heavy": record.n_heavy}
+            rows += [tags | common | row for row in state_rows(record, mf, target, settings)]
+    for name, failure in read_failures(reference).items():
+        for method, state in product(settings.methods, range(1, settings.n_states + 1)):
+            rows.append(tags | failed_row(name, failure) | {"method": method, "state": state})
+    hashes = provenance.origin(
+        config_hash,
         molecules_hash(reference),
         functional=model,
         reference=reference,
         derivatives=derivatives,
         scf=scf,
     )
-    write_csv(out, pd.DataFrame(rows, columns=COLUMNS), provenance.collect() | made_from)
+    write_csv(out, pd.DataFrame(rows, columns=COLUMNS), provenance.collect() | hashes)

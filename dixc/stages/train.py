@@ -1,59 +1,62 @@
-"""Training stage: one functional, one loss, one seed."""
+"""The stage `train`: one functional, one loss, one seed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
 
 from dixc import provenance
+from dixc.config.base import Loss
+from dixc.config.root import FunctionalId
+from dixc.config.training import Training
 from dixc.functionals import files
-from dixc.reference.record import training_origin
+from dixc.reference.record import read_settings, training_origin
+from dixc.stages.training_files import TrainingInputs, TrainingOutputs
 from dixc.store import require_writable, write_csv
 from dixc.training import parallel
 from dixc.training.chunks import ChunkedMolecules, require_disjoint
 from dixc.training.device import chosen_device
 from dixc.training.loop import Trainer
 
-if TYPE_CHECKING:
-    from dixc.config import Config
-
 
 def run(
-    config: Config,
-    model: str,
-    loss: str,
-    seed: int,
-    start: Path,
-    train_references: list[Path],
-    train_derivatives: list[Path],
-    validation_references: list[Path],
-    out: Path,
-    log: Path,
-    checkpoints: Path,
+    functional_id: FunctionalId,
+    settings: Training,
+    inputs: TrainingInputs,
+    outputs: TrainingOutputs,
+    classes: Sequence[str] = (),
+    config_hash: str | None = None,
 ) -> None:
     """Train from a pre-fitted model file; writes the trained model and its log, both atomically.
 
     The checkpoint's name carries a hash of everything that defines the run, so that a changed setting never resumes
     stale weights. With `training.processes` above one, so many processes do this together.
 
+    Args:
+        functional_id: model, loss and seed.
+        settings: of the training, as they apply to this model.
+        inputs: files to read.
+        outputs: files to write.
+        classes: import paths of classes outside of dixc that the model file may name.
+        config_hash: hash of the run's config, for the provenance.
+
     Raises:
         InputError: a file that is not what it should be, no such device, or molecules that are in training and in
             validation, or are those of the test.
     """
-    team, processes = parallel.Team(), config.training.processes
-    if team.size < processes:
-        inputs = (start, train_references, train_derivatives, validation_references)
-        parallel.launch(run, processes, config, model, loss, seed, *inputs, out, log, checkpoints)
+    team = parallel.Team()
+    if team.size < settings.processes:
+        arguments = (functional_id, settings, inputs, outputs, classes, config_hash)
+        parallel.launch(run, settings.processes, *arguments)
         return
-    for path in (out, log):
+    for path in (outputs.model, outputs.log):
         require_writable(path)
-    settings = config.training_of(model)
     device = chosen_device(settings.device, team.rank)
-    functional = files.load(start, config.classes()).to(device)
+    functional = files.load(inputs.start, classes).to(device)
     load = partial(
         ChunkedMolecules,
         grid_level=settings.grid_level,
@@ -62,26 +65,26 @@ def run(
         device=device,
         dtype=torch.float32 if settings.precision == "mixed" else torch.float64,
     )
-    train, validation = load(train_references, train_derivatives), load(validation_references, [])
+    train = load(inputs.train_references, inputs.train_derivatives)
+    validation = load(inputs.validation_references, [])
     require_disjoint(train, validation)
-    inputs = [
-        provenance.file_hash(p)
-        for p in [start, *train_references, *train_derivatives, *validation_references]
-    ]
-    key = provenance.hash_of([model, loss, seed, settings.settings(loss), inputs])
-    checkpoint = checkpoints / f"{model}-{loss}-{seed}-{key}.pt"
+    model, loss, seed = functional_id
+    decisive = settings.settings(cast(Loss, loss))
+    key = provenance.hash_of([model, loss, seed, decisive, inputs.hashes()])
+    checkpoint = outputs.checkpoints / f"{functional_id}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
     trainer.run()
     if team.rank > 0:
         return
-    made_by = provenance.collect() | training_origin(config, train_references)
-    write_csv(log, pd.DataFrame(trainer.rows), made_by)
+    made_by = provenance.collect() | training_origin(config_hash, inputs.train_references)
+    write_csv(outputs.log, pd.DataFrame(trainer.rows), made_by)
     about = {
         "elements": train.elements,
         "model": model,
-        "reference": config.reference.model_dump(mode="json"),
+        "reference": read_settings(inputs.train_references[0]).model_dump(mode="json"),
     }
-    files.save(functional.cpu(), out, about | _training_metadata(trainer) | {"provenance": made_by})
+    metadata = about | _training_metadata(trainer) | {"provenance": made_by}
+    files.save(functional.cpu(), outputs.model, metadata)
     checkpoint.unlink(missing_ok=True)
 
 

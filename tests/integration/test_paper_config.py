@@ -81,7 +81,7 @@ def test_stand_in_molecules_are_divided_as_the_paper_says(data, monkeypatch):
     for split, count in {"train": 4, "validation": 2, "test": 3}.items():
         settings["molecules"][split]["count"] = count
     with pytest.warns(DixcWarning, match="no training molecule has"):  # the stand-ins for training are water
-        prepare(validate(settings), data / "out")
+        prepare(validate(settings).molecules, data / "out")
     with (data / "out" / "molecules.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     chosen = {

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from dixc.config import validate
+from dixc.display import logged_lines
 from dixc.elements import covalent_radius
 from dixc.errors import UserError
 from dixc.molecules import Molecule, open_shell_reason, read_xyz, write_xyz
-from dixc.stages.molecules import run as prepare
+from dixc.stages import molecules as molecules_stage
 
 SHIPPED = Path(__file__).parents[3] / "config" / "molecules"
 WATER = "O 0 0 0.119\nH 0 0.763 -0.477\nH 0 -0.763 -0.477\n"
@@ -368,6 +369,12 @@ def test_test_molecules_by_name_are_in_no_other_split(tmp_path, shipped):
     rows = table(tmp_path)
     assert [r["name"] for r in rows if r["split"] == "test"] == sorted(names)
     assert len({r["name"] for r in rows}) == 48
+
+
+def prepare(settings, out):
+    """The stage, and what it says on standard output."""
+    with logged_lines():
+        molecules_stage.run(settings.molecules, out)
 
 
 def refusal(settings, out):

@@ -9,14 +9,14 @@ import tarfile
 import numpy as np
 import pytest
 import yaml
-from test_molecules import WATER, chain, config, frame, refusal, table
+from test_molecules import WATER, chain, config, frame, prepare, refusal, table
 
 from dixc.config import load, validate, write
 from dixc.config.sections import MoleculeFile
+from dixc.display import logged_lines
 from dixc.errors import DixcWarning, UserError
 from dixc.molecules import frames, read_xyz, source_files, source_versions, sources
 from dixc.molecules.csvfile import rows
-from dixc.stages.molecules import run as prepare
 
 QM9_WATER = (
     "3\ngdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375\t-76.404702"
@@ -32,7 +32,8 @@ QM40_HEADER = "Zinc_id,smile,atom,init_x,init_y,init_z,final_x,final_y,final_z,c
 
 
 def found(path, **options):
-    return list(sources.entries(MoleculeFile(path=str(path), **options)))
+    with logged_lines():
+        return list(sources.entries(MoleculeFile(path=str(path), **options)))
 
 
 def problem(path, **options):

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 import dixc
 from dixc.cli import app
-from dixc.config import validate
+from dixc.config import FunctionalId, validate
 from dixc.errors import DixcWarning, UserError
 from dixc.functionals import files
 from dixc.molecules import Molecule, write_xyz
 from dixc.stages import derivatives, evaluate, reference, train
 from dixc.stages import tables as tables_stage
 from dixc.stages.molecules import run as prepare
+from dixc.stages.training_files import TrainingInputs, TrainingOutputs
 
 ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
 
@@ -56,8 +57,8 @@ def made(tmp_path_factory):
         first, second = folder / f"{key}.h5", folder / f"{key}-second.h5"
         if not first.exists():
             write_xyz(folder / f"{key}.xyz", list(molecules))
-            reference.run(folder / f"{key}.xyz", config(), first)
-            derivatives.run(first, config(), second)
+            reference.run(folder / f"{key}.xyz", config().reference, first)
+            derivatives.run(first, config().derivatives, second)
         return first, second
 
     make.start = folder / "start.pt"
@@ -72,10 +73,9 @@ def trained_on(made):
 
 def run(made, training, validation, out: Path, loss: str) -> None:
     firsts, seconds = zip(*training, strict=True)
-    train.run(
-        config(), "xcdiff", loss, 0, made.start, list(firsts), list(seconds), [validation[0]],
-        out / "m.pt", out / "m.csv", out / "checkpoints",
-    )  # fmt: skip
+    inputs = TrainingInputs(made.start, firsts, seconds, [validation[0]])
+    outputs = TrainingOutputs(out / "m.pt", out / "m.csv", out / "checkpoints")
+    train.run(FunctionalId("xcdiff", loss, 0), config().training, inputs, outputs)
 
 
 @pytest.mark.parametrize("loss", ["base", "hess"])
@@ -147,7 +147,7 @@ def test_a_test_on_known_molecules_is_warned_of(made, trained_on, tmp_path):
     with pytest.warns(
         DixcWarning, match=r"1 of the test molecules .*: methane; its errors on these are no test"
     ):
-        evaluate.run(str(known), config(), of_test, tmp_path / "scf.h5")
+        evaluate.run(str(known), config().evaluation.scf, of_test, tmp_path / "scf.h5")
 
 
 # --- elements
@@ -195,5 +195,5 @@ def test_nothing_is_said_of_elements_that_training_has(with_fluoride, recwarn):
     scaled = [water.replace("name=water", f"name={name}").replace("0.1178", z) for name, z in
               (("one", "0.1178"), ("two", "0.1278"), ("three", "0.1378"))]  # fmt: skip
     (with_fluoride / "four.xyz").write_text("".join(scaled))
-    prepare(validate(settings), with_fluoride / "out")
+    prepare(validate(settings).molecules, with_fluoride / "out")
     assert not [warning for warning in recwarn if issubclass(warning.category, DixcWarning)]

@@ -7,11 +7,12 @@ import pytest
 from conftest import REFERENCE
 
 from dixc.config import validate
+from dixc.config.sections import Derivatives
 from dixc.errors import UserError
-from dixc.excitations import exchange_fraction
 from dixc.functionals import registry
 from dixc.grassmann import OrbitalRotations
 from dixc.molecules import Molecule, write_xyz
+from dixc.pyscf.exchange import exchange_fraction
 from dixc.reference.derivatives import compute
 from dixc.reference.method import check_functional
 from dixc.reference.packing import unpack
@@ -21,10 +22,11 @@ from dixc.store import open_chunk
 from dixc.training import terms
 from dixc.training.chunks import ChunkedMolecules
 from dixc.training.model_scf import solve
+from dixc.training.sinks import GradientSink
 
 HYDROGEN_FLUORIDE = Molecule("hf", ("H", "F"), [[0, 0, 0], [0.1, 0.2, 0.89]], split="train")
 IODIDE = Molecule("hydrogen-iodide", ("H", "I"), [[0, 0, 0], [0, 0, 1.6]])
-DERIVATIVES = {"max_dense_pairs": 3000, "n_probes": 2, "n_states": 3, "seed": 0}
+DERIVATIVES = {"max_dense_pairs": 3000, "n_probes": 2, "n_states": 3}
 
 
 def config(functional, basis="def2-svp", **changes):
@@ -41,8 +43,8 @@ def config(functional, basis="def2-svp", **changes):
 def computed(folder, settings, molecule=HYDROGEN_FLUORIDE):
     """Reference and derivative chunks of one molecule."""
     write_xyz(folder / "a.xyz", [molecule])
-    reference.run(folder / "a.xyz", settings, folder / "a.h5")
-    derivatives.run(folder / "a.h5", settings, folder / "d.h5")
+    reference.run(folder / "a.xyz", settings.reference, folder / "a.h5")
+    derivatives.run(folder / "a.h5", settings.derivatives, folder / "d.h5")
     return folder / "a.h5", folder / "d.h5"
 
 
@@ -96,7 +98,7 @@ def test_a_target_agrees_with_pyscf(tmp_path, functional, basis, fraction):
 def test_large_molecules_of_a_hartree_fock_target_get_probes_and_iterated_states(tmp_path):
     chunk, known = computed(tmp_path, config("hf", "6-31g"))
     (record,) = read_records(chunk)
-    found = compute(record, DERIVATIVES | {"max_dense_pairs": 0})
+    found = compute(record, Derivatives(**DERIVATIVES | {"max_dense_pairs": 0}))
     with open_chunk(known, stage="derivatives") as file:
         plus = unpack(np.array(file["hf"]["a_plus_b"]))
         for method in ("tddft", "tda"):
@@ -110,15 +112,15 @@ def test_all_later_stages_cope_with_a_hartree_fock_target(tmp_path):
     settings = config("hf", "6-31g")
     chunk, known = computed(tmp_path, settings)
     scf, warm, states = (tmp_path / name for name in ("scf.h5", "warm.csv", "states.csv"))
-    evaluate.run("pbe", settings, chunk, scf)
+    evaluate.run("pbe", settings.evaluation.scf, chunk, scf)
     with open_chunk(scf, stage="scf") as file:
         assert file["hf"].attrs["converged"]
         assert 1 < file["hf"].attrs["e_rho_mEh"] < 50
-    warmstart.run("reference", settings, chunk, None, warm)
+    warmstart.run_default_guess(settings.evaluation.scf, chunk, warm)
     assert "hf,none,0,train,hf,1,True,minao" in warm.read_text()
-    warmstart.run("pbe", settings, chunk, scf, warm)
+    warmstart.run("pbe", settings.evaluation.scf, True, chunk, scf, warm)
     assert "pbe,none,0,train,hf,1,True,density" in warm.read_text()
-    tddft.run("pbe", settings, chunk, known, scf, states)
+    tddft.run("pbe", settings.evaluation.tddft, chunk, known, scf, states)
     assert "pbe,none,0,train,hf,1,True,tddft,1," in states.read_text()
 
 
@@ -129,9 +131,8 @@ def test_training_terms_of_a_hartree_fock_target(tmp_path):
     functional, training = registry.create("xcdiff"), settings.training
     point = solve(molecule, functional, None, 1e-4)
     assert point.converged
-    values = terms.energy_and_density(molecule, functional, point, training)
-    values.append(terms.gradient(molecule, functional, training))
-    values += terms.hessian_and_excitations(molecule, functional, training, np.random.default_rng(0))
+    sink, rng = GradientSink(), np.random.default_rng(0)
+    values = terms.evaluate(terms.LOSSES["hess"], molecule, functional, training, point, rng, sink)
     assert all(np.isfinite(value.weighted) and value.raw > 0 for value in values)
     slopes = [p.grad for p in functional.parameters() if p.grad is not None]
     assert slopes
@@ -160,7 +161,7 @@ def test_training_terms_of_a_hartree_fock_target(tmp_path):
 def test_what_cannot_be_followed_is_refused(tmp_path, functional, reason):
     write_xyz(tmp_path / "a.xyz", [HYDROGEN_FLUORIDE])
     with pytest.raises(UserError, match=reason) as caught:
-        reference.run(tmp_path / "a.xyz", config(functional), tmp_path / "out" / "a.h5")
+        reference.run(tmp_path / "a.xyz", config(functional).reference, tmp_path / "out" / "a.h5")
     assert str(caught.value).startswith("reference.functional: ")
     assert repr(functional) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -186,5 +187,5 @@ def test_what_can_be_followed_is_let_through(functional):
 def test_bases_that_need_a_core_potential_or_are_missing_are_refused(tmp_path, basis, molecule, reason):
     write_xyz(tmp_path / "a.xyz", [molecule])
     with pytest.raises(UserError, match=reason):
-        reference.run(tmp_path / "a.xyz", config("b3lyp", basis), tmp_path / "out" / "a.h5")
+        reference.run(tmp_path / "a.xyz", config("b3lyp", basis).reference, tmp_path / "out" / "a.h5")
     assert not (tmp_path / "out").exists(), "nothing half-written"

@@ -7,6 +7,9 @@ import pytest
 from conftest import REFERENCE, molecule, reference_record
 
 from dixc.config import validate
+from dixc.config.evaluation import EvaluationScf
+from dixc.config.sections import Derivatives
+from dixc.display import logged_lines
 from dixc.errors import UserError
 from dixc.evaluation.scf import evaluate as evaluate_molecule
 from dixc.evaluation.tddft import compare, match, solved_mean_field
@@ -15,6 +18,7 @@ from dixc.excitations import Excitations, ResponseSolver
 from dixc.functionals import registry
 from dixc.grassmann import OrbitalRotations
 from dixc.molecules import Molecule, write_xyz
+from dixc.reference import scf
 from dixc.reference.derivatives import compute
 from dixc.reference.packing import pack, unpack
 from dixc.reference.record import ENERGY_NAMES, read_failures, read_records
@@ -22,7 +26,7 @@ from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
 from dixc.store import open_chunk
 from dixc.tables.merge import read_table
 from dixc.training.chunks import ChunkedMolecules
-from dixc.training.data import TrainingMolecule
+from dixc.training.molecule import TrainingMolecule
 
 
 def config(states_max_heavy=None, **changes):
@@ -35,6 +39,10 @@ def config(states_max_heavy=None, **changes):
     chosen = REFERENCE | {"conv_tol": 1e-10, "conv_tol_grad": 1e-6} | changes
     parts = {"reference": chosen, "derivatives": {"states_max_heavy": states_max_heavy}}
     return validate({"run": "test", "molecules": molecules} | parts, source="test")
+
+
+def scf_of_molecule(record, functional, **settings):
+    return evaluate_molecule(record, registry.create(functional), EvaluationScf(**settings))
 
 
 def xyz_of(names, path, split="test"):
@@ -51,7 +59,7 @@ def xyz_of(names, path, split="test"):
 def chunk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chunk")
     out = folder / "test-000.h5"
-    reference.run(xyz_of(["water", "ammonia"], folder / "test-000.xyz"), config(), out)
+    reference.run(xyz_of(["water", "ammonia"], folder / "test-000.xyz"), config().reference, out)
     return out
 
 
@@ -72,19 +80,19 @@ def test_reference_chunk(chunk):
 
 def test_resumed_chunk_does_not_repeat_molecules(chunk, tmp_path, monkeypatch):
     xyz, out = xyz_of(["water", "ammonia"], tmp_path / "a.xyz"), tmp_path / "a.h5"
-    compute, done = reference._compute, []
+    solve, done = scf.solve, []
 
     def interrupted(entry, *args):
         done.append(entry.name)
         if len(done) == 2:
             raise KeyboardInterrupt
-        compute(entry, *args)
+        return solve(entry, *args)
 
-    monkeypatch.setattr(reference, "_compute", interrupted)
+    monkeypatch.setattr(scf, "solve", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        reference.run(xyz, config(), out)
+        reference.run(xyz, config().reference, out)
     assert not out.exists()
-    reference.run(xyz, config(), out)
+    reference.run(xyz, config().reference, out)
     assert done == ["water", "ammonia", "ammonia"]
     assert [r.name for r in read_records(out)] == ["water", "ammonia"]
 
@@ -94,29 +102,27 @@ def test_failed_reference_is_kept_with_its_reason_and_reaches_every_table(tmp_pa
     xyz = xyz_of(["methane", "lithium fluoride"], tmp_path / "failed.xyz")
     # 6 cycles are enough for methane (5) and not for LiF (7)
     settings = config(max_cycle=6, max_failed_fraction=0.6, conv_tol=1e-7, conv_tol_grad=1e-3)
-    reference.run(xyz, settings, out)
+    reference.run(xyz, settings.reference, out)
     failures = read_failures(out)
     if len(failures) != 1:
         pytest.fail(f"the test needs one converged and one failed molecule, not {failures}")
     (name,) = failures
     assert "not converged" in failures[name]["reason"]
-    scf, csv = tmp_path / "scf.h5", tmp_path / "warm.csv"
-    evaluate.run("pbe", settings, out, scf)
-    with open_chunk(scf, stage="scf") as f:
+    solved, csv = tmp_path / "scf.h5", tmp_path / "warm.csv"
+    evaluate.run("pbe", settings.evaluation.scf, out, solved)
+    with open_chunk(solved, stage="scf") as f:
         assert f[name].attrs["status"] == "failed"
-    warmstart.run("pbe", settings, out, scf, csv)
+    warmstart.run("pbe", settings.evaluation.scf, True, out, solved, csv)
     line = next(line for line in csv.read_text().splitlines() if name in line)
     assert "False" in line
     with pytest.raises(UserError, match=name):
-        reference.run(
-            xyz, config(max_cycle=6, max_failed_fraction=0.1, conv_tol=1e-7, conv_tol_grad=1e-3), out
-        )
+        reference.run(xyz, settings.reference.model_copy(update={"max_failed_fraction": 0.1}), out)
 
 
 def test_products_with_probes_above_the_dense_size(water):
     """The two ways to store a Hessian agree, and training takes either."""
     record, dense = water
-    stored = compute(record, {"max_dense_pairs": 10, "n_probes": 5, "n_states": 3, "seed": 0})
+    stored = compute(record, Derivatives(max_dense_pairs=10, n_probes=5, n_states=3))
     assert "a_plus_b" not in stored
     a_plus_b = unpack(dense["a_plus_b"])
     products = stored["probes"].reshape(5, -1) @ (4 * a_plus_b)
@@ -136,7 +142,7 @@ def test_products_with_probes_above_the_dense_size(water):
 def test_stored_products_are_those_of_the_stored_probes(water):
     """Rounding of the probes costs no accuracy of the targets, and a large molecule stays small on disk."""
     record, _ = water
-    stored = compute(record, {"max_dense_pairs": 0, "n_probes": 16, "n_states": 4, "seed": 0})
+    stored = compute(record, Derivatives(max_dense_pairs=0, n_probes=16, n_states=4))
     exact = OrbitalRotations(record.with_orbitals(record.mean_field())).hvp(stored["probes"].astype(float))
     assert np.abs(stored["hessian_probes"] - exact).max() < 3e-7 * np.abs(exact).max()
     pairs = stored["probes"][0].size
@@ -159,9 +165,8 @@ def test_pack_is_lossless_in_float32():
 def test_metrics_vanish_for_the_reference_itself(chunk, capsys):
     """B3LYP through dixc reproduces PySCF's B3LYP: every error is zero."""
     record = read_records(chunk)[0]
-    arrays, metrics = evaluate_molecule(
-        record, registry.create("b3lyp"), {"conv_tol": 1e-11, "max_cycle": 50}
-    )
+    with logged_lines():
+        arrays, metrics = scf_of_molecule(record, "b3lyp", conv_tol=1e-11)
     assert metrics["converged"]
     assert abs(metrics["e_tot_error_mEh"]) < 1e-4
     assert abs(metrics["e_rho_mEh"]) < 1e-4
@@ -180,7 +185,7 @@ def test_metrics_vanish_for_the_reference_itself(chunk, capsys):
 def test_pbe_water_has_known_errors(chunk):
     """PBE's density of water, measured by B3LYP, is a fraction of a millihartree off; its dipole is close."""
     record = read_records(chunk)[0]
-    _, metrics = evaluate_molecule(record, registry.create("pbe"), {"conv_tol": 1e-9, "max_cycle": 50})
+    _, metrics = scf_of_molecule(record, "pbe")
     assert 0.05 < metrics["e_rho_mEh"] < 1
     assert metrics["dipole_error_debye"] < 0.3
     assert 20 < metrics["e_tot_error_mEh"] < 200
@@ -188,7 +193,8 @@ def test_pbe_water_has_known_errors(chunk):
 
 def test_an_scf_that_fails_leaves_its_cycles_in_the_log(chunk, capsys):
     record = read_records(chunk)[0]
-    arrays, metrics = evaluate_molecule(record, registry.create("pbe"), {"conv_tol": 1e-9, "max_cycle": 2})
+    with logged_lines():
+        arrays, metrics = scf_of_molecule(record, "pbe", max_cycle=2)
     assert not metrics["converged"]
     log = capsys.readouterr().out
     assert "water: NOT CONVERGED in 2 cycles" in log
@@ -197,7 +203,7 @@ def test_an_scf_that_fails_leaves_its_cycles_in_the_log(chunk, capsys):
 
 def test_warm_start_rows_keep_their_cycles(chunk):
     record = read_records(chunk)[0]
-    row, _ = guess_row(record, "minao", None, {"conv_tol": 1e-9, "max_cycle": 50})
+    row, _ = guess_row(record, "minao", None, EvaluationScf())
     gradients = [float(word) for word in row["scf_gradients"].split()]
     assert len(gradients) == row["cycles"] == len(row["scf_energies"].split())
     assert gradients[-1] < 1e-3 < gradients[0]
@@ -239,17 +245,17 @@ def test_tddft_rows_of_the_reference_itself(water):
 def test_large_test_molecules_have_no_excitations(chunk, tmp_path):
     settings = config(states_max_heavy=0)
     known, solved, out = (tmp_path / name for name in ("d.h5", "s.h5", "t.csv"))
-    derivatives.run(chunk, settings, known)
+    derivatives.run(chunk, settings.derivatives, known)
     with open_chunk(known, stage="derivatives") as file:
         assert [(name, list(group)) for name, group in file.items()] == [("water", []), ("ammonia", [])]
-    evaluate.run("lda", settings, chunk, solved)
-    tddft.run("lda", settings, chunk, known, solved, out)
+    evaluate.run("lda", settings.evaluation.scf, chunk, solved)
+    tddft.run("lda", settings.evaluation.tddft, chunk, known, solved, out)
     assert len(read_table(out, "tddft", of_part=True)) == 0
 
 
 def test_training_refuses_a_molecule_without_hessian(chunk, tmp_path):
     out = tmp_path / "d.h5"
-    derivatives.run(chunk, config(), out)  # test molecules: excitations only
+    derivatives.run(chunk, Derivatives(), out)  # test molecules: excitations only
     with pytest.raises(UserError, match="no Hessian"):
         ChunkedMolecules([chunk], [out], 0, 0)
 
