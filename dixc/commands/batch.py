@@ -5,10 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dixc import provenance
+from dixc.commands.options import Options
 from dixc.commands.rows import Rows, as_line
 from dixc.display import one_line
 from dixc.errors import InputError, UserError
@@ -19,10 +21,31 @@ from dixc.molecules.molecule import hill_formula
 from dixc.molecules.xyz import charge_of, each_molecule, symbols_of
 from dixc.version import __version__
 
+if TYPE_CHECKING:
+    from pyscf.gto import Mole
+
 Row = dict[str, Any]
 NAMES_SHOWN = 5
 REASON_LENGTH = 300
 UNCONVERGED = "SCF not converged"
+
+
+@dataclass(frozen=True)
+class Calculation:
+    """What is done with each molecule.
+
+    Attributes:
+        method: name of the functional, as the rows say it.
+        settings: all but molecule, charge, method and basis that determines the results, for JSON.
+        solve: results of a PySCF molecule and its name, with `converged`, and with `error` (None for none) where that
+            does not tell whether the calculation failed.
+        text: lines about a row.
+    """
+
+    method: str
+    settings: Mapping[str, Any]
+    solve: Callable[[Mole, str], Row]
+    text: Callable[[Row], str]
 
 
 class Task(NamedTuple):
@@ -37,77 +60,50 @@ class Task(NamedTuple):
     name: str
     formula: str | None
     charge: int | None
-    mol: Any
+    mol: Mole | None
     error: UserError | None
 
 
-def each(
-    path: Path,
-    method: str,
-    basis: str,
-    charge: int | None,
-    settings: Mapping[str, Any],
-    one: Callable[[Any, str], Row],
-    text: Callable[[Row], str],
-    as_json: bool,
-    out: Path | None,
-) -> None:
-    """Print what `one(mol, name)` finds for each molecule of a file, and write it to `out` as it is done.
+def run(calculation: Calculation, options: Options) -> None:
+    """Print the results of each molecule of a file, and write them to `options.out`, as they are done.
 
     A molecule that cannot be computed, or whose calculation fails, has a row with `converged` False and the reason
     as `error`; rows with an `error` are those that failed. Rows that `out` has already, from the same file with the
     same settings, are not computed again.
 
-    Args:
-        path: extended xyz, one molecule or several.
-        method, basis: what the rows say about the calculation.
-        charge: overrules the file's, e.
-        settings: all else that determines the results, for JSON.
-        one: results of a PySCF molecule, with `converged`, and with `error` (None for none) where that does not tell
-            whether the calculation failed.
-        text: lines about a result.
-        as_json: print a JSON object a molecule, one a line, instead of text.
-        out: file for the same JSON lines.
-
     Raises:
         InputError: a file without any molecule that can be computed, or an `out` that cannot be written or goes on
             with other results: nothing is computed or written. Or, when all are done and written, failed molecules.
     """
-    tasks = list(_tasks(path, basis, charge))
+    path, out = options.molecules, options.out
+    tasks = list(_tasks(options))
     if all(task.error is not None for task in tasks):
         assert tasks[0].error is not None
         raise tasks[0].error
-    known = {"xc": method, "basis": basis}
-    key = provenance.hash_of(
-        [
-            provenance.file_hash(path),
-            charge,
-            dict(settings) | known,
-            __version__,
-            provenance.collect()["pyscf"],
-        ]
-    )
-    failed: list[tuple[str, str]] = []
-    with nullcontext() if out is None else Rows(out, key, [task.name for task in tasks]) as rows:
+    method = {"xc": calculation.method, "basis": options.basis}
+    key = _key(calculation, options, method)
+    failures: list[tuple[str, str]] = []
+    with nullcontext() if out is None else Rows(out, key, [task.name for task in tasks]) as file:
+        earlier = [] if file is None else file.there
         for number, task in enumerate(tasks):
-            if rows is not None and number < len(rows.there):
-                row = rows.there[number]
+            if number < len(earlier):
+                row = earlier[number]
             else:
-                about = {"run": key, "name": task.name, "formula": task.formula} | known
-                row = about | {"charge": task.charge} | _result(task, path, one)
-                if rows is not None:
-                    rows.add(row)
+                about = {"run": key, "name": task.name, "formula": task.formula} | method
+                row = about | {"charge": task.charge} | _result(task, path, calculation.solve)
+                if file is not None:
+                    file.add(row)
             try:
-                shown = as_line(row) if as_json else text(row) if "e_tot_Eh" in row else _failure_text(row)
+                line = as_line(row) if options.as_json else _text(row, calculation.text)
             except (LookupError, TypeError, ValueError):
-                if rows is not None and number < len(rows.there):  # changed by hand
-                    raise rows.other() from None
+                if file is not None and number < len(earlier):  # changed by hand
+                    raise file.other() from None
                 raise
-            print(shown, flush=True)
+            print(line, flush=True)
             if "error" in row:
-                failed.append((task.name, row["error"]))
-    if failed:
-        raise InputError(_summary(path, method, failed, len(tasks)))
+                failures.append((task.name, row["error"]))
+    if failures:
+        raise InputError(_summary(path, calculation.method, failures, len(tasks)))
 
 
 def identity(xc: str | None) -> list[str | None]:
@@ -116,16 +112,23 @@ def identity(xc: str | None) -> list[str | None]:
     return [xc, None if file is None else provenance.file_hash(file)]
 
 
-def _tasks(path: Path, basis: str, charge: int | None) -> Iterator[Task]:
-    for frame, found in each_molecule(path, charge=charge):
-        if isinstance(found, UserError):
-            yield _refused(frame, charge, found)
+def _key(calculation: Calculation, options: Options, method: Mapping[str, str]) -> str:
+    """Hash of all that determines the rows."""
+    molecules = [provenance.file_hash(options.molecules), options.charge]
+    versions = [__version__, provenance.collect()["pyscf"]]
+    return provenance.hash_of([*molecules, {**calculation.settings, **method}, *versions])
+
+
+def _tasks(options: Options) -> Iterator[Task]:
+    for frame, molecule in each_molecule(options.molecules, charge=options.charge):
+        if isinstance(molecule, UserError):
+            yield _refused(frame, options.charge, molecule)
             continue
-        about = found.name, found.formula, found.charge
+        about = molecule.name, molecule.formula, molecule.charge
         try:
-            yield Task(*about, _in_basis(found, basis), None)
+            yield Task(*about, _in_basis(molecule, options.basis), None)
         except UserError as error:
-            yield Task(*about, None, InputError(f"{path}, {error}"))
+            yield Task(*about, None, InputError(f"{options.molecules}, {error}"))
 
 
 def _refused(frame: Frame, charge: int | None, error: UserError) -> Task:
@@ -137,7 +140,7 @@ def _refused(frame: Frame, charge: int | None, error: UserError) -> Task:
     return Task(frame.entries["name"], formula, charge, None, error)
 
 
-def _in_basis(molecule: Molecule, basis: str) -> Any:
+def _in_basis(molecule: Molecule, basis: str) -> Mole:
     mol = molecule.to_pyscf(basis)
     pairs = molecule.n_electrons // 2
     if pairs > mol.nao:
@@ -147,49 +150,49 @@ def _in_basis(molecule: Molecule, basis: str) -> Any:
     return mol
 
 
-def _result(task: Task, path: Path, one: Callable[[Any, str], Row]) -> Row:
-    """What `one` finds, or the reason why it finds nothing."""
+def _result(task: Task, path: Path, solve: Callable[[Mole, str], Row]) -> Row:
+    """What `solve` gives, or the reason why it gives nothing."""
     if task.error is not None:
         reason = str(task.error).removeprefix(f"{path}, {task.name}: ").removeprefix(f"{path}: ")
         return _failure(reason)
     try:
-        result = one(task.mol, task.name)
+        result = solve(task.mol, task.name)
     except UserError as error:
         return _failure(str(error))
     except Exception as error:  # whatever PySCF or a functional raises: the other molecules go on
-        return _failure(_what_happened(error))
+        return _failure(_words_of(error))
     try:
         as_line(result)
     except ValueError:
         return _failure("the SCF ended with numbers that are not finite")
-    reason = None if result["converged"] else f"{UNCONVERGED} in {result['cycles']} cycles"
-    if (reason := result.pop("error", reason)) is not None:
-        result["error"] = reason
-    return result
+    unconverged = None if result["converged"] else f"{UNCONVERGED} in {result['cycles']} cycles"
+    error_or_none = result.pop("error", unconverged)
+    return result if error_or_none is None else result | {"error": error_or_none}
 
 
 def _failure(reason: str) -> Row:
     return {"converged": False, "error": one_line(reason)[:REASON_LENGTH]}
 
 
-def _what_happened(error: Exception) -> str:
+def _words_of(error: Exception) -> str:
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}: {one_line(error)}"
 
 
-def _failure_text(row: Row) -> str:
+def _text(row: Row, text: Callable[[Row], str]) -> str:
+    if "e_tot_Eh" in row:
+        return text(row)
     about = "" if row["formula"] is None else f" ({row['formula']}, charge {row['charge']})"
     return f"{row['name']}{about}  {row['xc']}/{row['basis']}\n  FAILED: {row['error']}"
 
 
-def _summary(path: Path, method: str, failed: Sequence[tuple[str, str]], count: int) -> str:
+def _summary(path: Path, method: str, failures: Sequence[tuple[str, str]], count: int) -> str:
     """One line about the failed molecules of a file, given with their reasons."""
-    names = ", ".join(name for name, _ in failed[:NAMES_SHOWN]) + (
-        " ..." if len(failed) > NAMES_SHOWN else ""
-    )
-    if all(reason.startswith(UNCONVERGED) for _, reason in failed):
-        return f"{path}: SCF with {method} not converged for {len(failed)} of {count}: {names}"
-    first, reason = failed[0]
+    names = ", ".join(name for name, _ in failures[:NAMES_SHOWN])
+    names += " ..." if len(failures) > NAMES_SHOWN else ""
+    if all(reason.startswith(UNCONVERGED) for _, reason in failures):
+        return f"{path}: SCF with {method} not converged for {len(failures)} of {count}: {names}"
+    first, reason = failures[0]
     if count == 1:
         return f"{path}, {first}: {reason}"
-    return f"{path}: {len(failed)} of {count} molecules failed: {names} (the first: {reason})"
+    return f"{path}: {len(failures)} of {count} molecules failed: {names} (the first: {reason})"

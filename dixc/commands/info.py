@@ -6,20 +6,20 @@ A file's kind is told by its content where that is possible, never by running an
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dixc import provenance
+from dixc.commands import text
 from dixc.display import one_line
 from dixc.errors import InputError
 from dixc.inputs import opened
 from dixc.store import read_info, sidecar
 from dixc.store.files import MAGIC
 
-Found = dict[str, Any]
+Facts = dict[str, Any]
 NO_RECORD = "none recorded: written by an older dixc, or taken out of its folder"
 ZIP = b"PK\x03\x04"
 
@@ -30,11 +30,11 @@ def run(path: Path, as_json: bool = False) -> None:
     Raises:
         InputError: as `describe`.
     """
-    found = describe(path)
-    print(json.dumps(found, indent=1) if as_json else as_text(found))
+    facts = describe(path)
+    print(text.as_json(facts) if as_json else as_text(facts))
 
 
-def describe(path: Path) -> Found:
+def describe(path: Path) -> Facts:
     """What a file holds and where it comes from, ready for JSON.
 
     Returns:
@@ -48,13 +48,13 @@ def describe(path: Path) -> Found:
         raise InputError(f"{path}: a folder; name one of its files")
     head = _head(path)
     if head.startswith(MAGIC):
-        found = _chunk(path)
+        facts = _chunk(path)
     elif head.startswith(ZIP):
-        found = _torch_file(path)
+        facts = _torch_file(path)
     else:
-        found = _by_name(path)
-    record = found.pop("provenance", None)
-    return {"file": str(path), **found, "provenance": record or NO_RECORD}
+        facts = _by_name(path)
+    record = facts.pop("provenance", None)
+    return {"file": str(path), **facts, "provenance": record or NO_RECORD}
 
 
 def _head(path: Path) -> bytes:
@@ -62,8 +62,8 @@ def _head(path: Path) -> bytes:
         return file.read(len(MAGIC))
 
 
-def _by_name(path: Path) -> Found:
-    readers: dict[str, Callable[[Path], Found]] = {
+def _by_name(path: Path) -> Facts:
+    readers: dict[str, Callable[[Path], Facts]] = {
         ".csv": _table, ".xyz": _molecules, ".extxyz": _molecules, ".yaml": _config, ".yml": _config,
         ".html": _page, ".svg": _page, ".json": _sidecar,
     }  # fmt: skip
@@ -73,7 +73,7 @@ def _by_name(path: Path) -> Found:
     return reader(path)
 
 
-def _chunk(path: Path) -> Found:
+def _chunk(path: Path) -> Facts:
     info = read_info(path)
     molecules, failed = info.pop("molecules"), info.pop("failed")
     return {
@@ -82,7 +82,7 @@ def _chunk(path: Path) -> Found:
     }  # fmt: skip
 
 
-def _torch_file(path: Path) -> Found:
+def _torch_file(path: Path) -> Facts:
     from dixc.functionals import files
     from dixc.training import checkpoints
 
@@ -102,7 +102,7 @@ def _torch_file(path: Path) -> Found:
     }  # fmt: skip
 
 
-def _table(path: Path) -> Found:
+def _table(path: Path) -> Facts:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
@@ -121,14 +121,14 @@ def _kind_of_table(columns: list[str]) -> str | None:
     from dixc.stages.molecules import COLUMNS as OF_MOLECULES
     from dixc.tables.merge import COLUMNS
 
-    kinds = {f"table {name}": wanted for name, wanted in COLUMNS.items()} | {"molecules": list(OF_MOLECULES)}
-    for kind, wanted in kinds.items():
-        if columns == wanted:
+    kinds = {f"table {name}": of_table for name, of_table in COLUMNS.items()}
+    for kind, of_kind in (kinds | {"molecules": list(OF_MOLECULES)}).items():
+        if columns == of_kind:
             return kind
     return "log of a training" if {"step", "wall_s", "grad_norm"} <= set(columns) else None
 
 
-def _molecules(path: Path) -> Found:
+def _molecules(path: Path) -> Facts:
     from dixc.molecules import read_xyz
 
     molecules = read_xyz(path, closed_shells_only=False)
@@ -142,7 +142,7 @@ def _molecules(path: Path) -> Found:
     }  # fmt: skip
 
 
-def _config(path: Path) -> Found:
+def _config(path: Path) -> Facts:
     from dixc.config import load
 
     config = load(path)
@@ -157,21 +157,21 @@ def _config(path: Path) -> Found:
     }  # fmt: skip
 
 
-def _page(path: Path) -> Found:
+def _page(path: Path) -> Facts:
     record = sidecar.read_comment(path)
     if record is None:
         raise InputError(f"{path}: not a page or figure of dixc, or one of an older version")
     return {"kind": "report" if path.suffix.lower() == ".html" else "figure", "provenance": record}
 
 
-def _sidecar(path: Path) -> Found:
+def _sidecar(path: Path) -> Facts:
     content = sidecar.parse(path)
     return {"kind": "provenance of other files", "files": list(content["files"]), **content}
 
 
-def as_text(found: Found) -> str:
+def as_text(facts: Facts) -> str:
     """Lines of key and value, nested mappings indented; the list of all packages only as its length."""
-    return "\n".join(_lines(found, 0))
+    return "\n".join(_lines(facts, 0))
 
 
 def _lines(mapping: Mapping[str, Any], depth: int) -> list[str]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from dixc.commands import text
 from dixc.errors import UserError
 from dixc.functionals import files, registry
 from dixc.functionals.base import Functional
 from dixc.models import locate, shipped
 
-COLUMNS = ("name", "kind", "parameters", "size", "source")
+COLUMNS = ["name", "kind", "parameters", "size", "source"]
+NUMBERS = {COLUMNS.index("parameters"), COLUMNS.index("size")}
 
 
 def run(as_json: bool = False) -> None:
     """Print all functionals: those of the registry, then the trained ones that come with dixc."""
-    listed = entries()
-    print(json.dumps(listed, indent=1) if as_json else as_text(listed))
+    functionals = entries()
+    print(text.as_json(functionals) if as_json else as_text(functionals))
 
 
 def entries() -> list[dict[str, Any]]:
@@ -31,22 +32,21 @@ def entries() -> list[dict[str, Any]]:
 
 
 def _of_registry(name: str) -> dict[str, Any]:
-    problem = None
+    entry = {"name": name, "kind": "architecture", "trained": False}
     try:
         functional = registry.create(name)
     except UserError as error:  # somebody else's entry point: the others are listed all the same
-        functional, problem = None, f"cannot be created: {error}"
-    count = None if functional is None else n_parameters(functional)
-    return {
-        "name": name,
-        "kind": "classical" if count == 0 else "architecture",
-        "trained": False,
+        unknown = dict.fromkeys(("parameters", "file", "file_bytes", "xctype", "pointwise"))
+        return entry | unknown | {"source": f"cannot be created: {error}"}
+    count = n_parameters(functional)
+    return entry | {
+        "kind": "architecture" if count else "classical",
         "parameters": count,
         "file": None,
         "file_bytes": None,
-        "xctype": getattr(functional, "xctype", None),
-        "pointwise": getattr(functional, "pointwise", None),
-        "source": problem or functional.source or None,
+        "xctype": functional.xctype,
+        "pointwise": functional.pointwise,
+        "source": functional.source or None,
     }
 
 
@@ -77,10 +77,10 @@ def n_parameters(functional: Functional) -> int:
     return sum(parameter.numel() for parameter in functional.parameters())
 
 
-def as_text(listed: list[dict[str, Any]]) -> str:
+def as_text(functionals: list[dict[str, Any]]) -> str:
     """An aligned table."""
-    rows = [list(COLUMNS)]
-    for entry in listed:
+    rows = [COLUMNS]
+    for entry in functionals:
         kind = entry["kind"]
         if entry["trained"]:
             kind = f"{entry['architecture']} trained on {entry['reference']}"
@@ -89,13 +89,4 @@ def as_text(listed: list[dict[str, Any]]) -> str:
         count = "-" if entry["parameters"] is None else str(entry["parameters"])
         size = "-" if entry["file_bytes"] is None else f"{entry['file_bytes'] / 1000:.0f} kB"
         rows.append([entry["name"], kind, count, size, entry["source"] or "-"])
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    right = {"parameters", "size"}
-    lines = []
-    for row in rows:
-        cells = [
-            text.rjust(width) if column in right else text.ljust(width)
-            for column, text, width in zip(COLUMNS, row, widths, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join(text.table(rows, right=NUMBERS))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dixc.config import Config, load
+from dixc.config import load
 from dixc.errors import InputError
 from dixc.stages import report, tables
+from dixc.workflow.files import RunFiles
 
 FOLDER = "partial"
-REFERENCE = "reference"  # the default guess of the reference functional, among warm starts
 
 
 def run(folder: Path, out: Path | None = None) -> None:
@@ -28,30 +28,16 @@ def run(folder: Path, out: Path | None = None) -> None:
     folder = Path(folder)
     out = folder / FOLDER if out is None else Path(out)
     config = load(folder / "config.yaml")
-    scf, warmstart, tddft = parts(config, folder)
+    # the folder may have another name than the run
+    files = RunFiles(config, folder)
+    scf, warmstart, tddft = _there(files.scf), _there(files.warmstart), _there(files.tddft)
     if not scf:
         raise InputError(f"{folder}: nothing to show yet, no functional has been evaluated")
-    logs = _there([folder / "training" / f"{name}.csv" for name in config.trained()])
-    known = _there([folder / "molecules" / "molecules.csv"])
+    molecules = _there([files.molecules_table])
     tables.run(config, scf, warmstart, tddft, out / "tables")
-    report.run(config, out / "tables", logs, out / "report.html", known[0] if known else None)
+    page = out / "report.html"
+    report.run(config, out / "tables", _there(files.logs), page, molecules[0] if molecules else None)
 
 
-def parts(config: Config, folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """The SCF, warm-start and TDDFT files that the run wants and has."""
-    chunks = {split: config.chunks(split) for split in ("train", "validation", "test")}
-
-    def wanted(stage: str, names: list[str], splits: list[str], suffix: str) -> list[Path]:
-        files = [f"{chunk}.{suffix}" for split in splits for chunk in chunks[split]]
-        return _there([folder / stage / name / file for name in names for file in files])
-
-    names, asked = config.functionals(), config.evaluation
-    return (
-        wanted("scf", names, list(chunks), "h5"),
-        wanted("warmstart", [REFERENCE, *names], list(asked.warmstart.splits), "csv"),
-        wanted("tddft", names, list(asked.tddft.splits), "csv"),
-    )
-
-
-def _there(files: list[Path]) -> list[Path]:
-    return [file for file in files if file.is_file()]
+def _there(files: list[str]) -> list[Path]:
+    return [Path(file) for file in files if Path(file).is_file()]

@@ -13,11 +13,14 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dixc.config import SPLITS
-from dixc.config.functionals import check_functionals
+from dixc.commands import text
+from dixc.config import SPLITS, Config
 from dixc.molecules import expected_sizes
+from dixc.workflow.files import RunFiles
+from dixc.workflow.functionals import check_functionals
+from dixc.workflow.jobs import split_of, worked_on
 from dixc.workflow.resources import (
     MATRIX_POWER,
     Cost,
@@ -30,10 +33,7 @@ from dixc.workflow.resources import (
     sizes_by_chunk,
 )
 
-if TYPE_CHECKING:
-    from dixc.config import Config
-
-COLUMNS = ("rule", "jobs", "core-hours", "longest job, h", "memory of a job, GB", "storage, GB")
+COLUMNS = ["rule", "jobs", "core-hours", "longest job, h", "memory of a job, GB", "storage, GB"]
 # rules after one another: no number of nodes makes a run shorter than their longest jobs together
 CHAIN = ("molecules", "reference", "derivatives", "prefit", "train", "evaluate", "tddft", "tables", "report")
 Sizes = dict[str, list[int]]
@@ -59,6 +59,14 @@ class Row:
     memory_gb: float
     storage_gb: float
 
+    @classmethod
+    def of_jobs(cls, rule: str, jobs: list[Cost], megabytes: int) -> Row:
+        """The sum over jobs, each of which asks for at most so much memory."""
+        seconds = [job.seconds for job in jobs]
+        stored = sum(job.kilobytes for job in jobs) / 1e6
+        longest = max(seconds, default=0.0) / 3600
+        return cls(rule, len(jobs), sum(seconds) / 3600, longest, megabytes / 1000, stored)
+
 
 def run(config: Config, node_cores: int, as_json: bool = False, root: Path = Path("results")) -> None:
     """Print the plan of a config; with sizes from the run's molecules.csv where that fits it.
@@ -75,40 +83,41 @@ def run(config: Config, node_cores: int, as_json: bool = False, root: Path = Pat
     check_functionals(config)
     with redirect_stdout(sys.stderr):  # what reading molecules has to say
         sizes, drawn = chunk_sizes(config, root)
-    found = plan(config, sizes)
-    print(json.dumps(summary(config, found, node_cores)) if as_json else as_text(config, found, node_cores))
+    rows = plan(config, sizes)
+    print(json.dumps(summary(config, rows, node_cores)) if as_json else as_text(config, rows, node_cores))
     if drawn and not as_json:
         print("sizes: drawn from molecules.files without a look at geometries; the run may pass over doubles")
 
 
 def chunk_sizes(config: Config, root: Path) -> tuple[Sizes, bool]:
     """Heavy atoms of the molecules by chunk, and whether they were drawn now (True) or the run has them (False)."""
-    known = sizes_by_chunk(str(root / config.run / "molecules" / "molecules.csv"))
-    wanted = {chunk for split in SPLITS for chunk in config.chunks(split)}
-    if wanted == known.keys() and sum(map(len, known.values())) == sum(config.sizes().values()):
-        return known, False
-    return expected_sizes(config), True
+    sizes = sizes_by_chunk(RunFiles.of_run(config, root).molecules_table)
+    complete = sum(map(len, sizes.values())) == sum(config.sizes().values())
+    if complete and sizes.keys() == set(config.chunks(*SPLITS)):
+        return sizes, False
+    return expected_sizes(config.molecules), True
 
 
 def plan(config: Config, sizes: Sizes) -> list[Row]:
     """Rows by rule, in the order of the workflow."""
-    trained, n = config.trained(), len(config.functionals())
-    of_tddft, warm = (
-        _chunks(config, part.splits) for part in (config.evaluation.tddft, config.evaluation.warmstart)
-    )
-    second = sorted({*of_tddft, *(config.chunks("train") if trained else [])})
+    trained, n_functionals = config.trained(), len(config.functionals())
+    tddft = config.chunks(*config.evaluation.tddft.splits)
+    warmstart = config.chunks(*config.evaluation.warmstart.splits)
+    derivatives = sorted({*tddft, *(config.chunks("train") if trained else [])})
+    everything = list(sizes)
     start = [fixed_cost("start")]
     prefits = [_prefit(config, model.key) for model in config.models for _ in config.training.seeds]
-    work = {
+    # chunks whose sizes decide the memory of a job, and the jobs
+    work: dict[str, tuple[list[str], list[Cost]]] = {
         "molecules": ([], start),
-        "reference": (list(sizes), _jobs(config, "reference", list(sizes), sizes)),
-        "derivatives": (second, _second_derivatives(config, second, sizes)),
+        "reference": (everything, _jobs(config, "reference", everything, sizes)),
+        "derivatives": (derivatives, _second_derivatives(config, derivatives, sizes)),
         "prefit": ([], prefits),
         "train": ([], [_training(config, name, sizes) for name in trained]),
-        "evaluate": (list(sizes), _jobs(config, "evaluate", list(sizes), sizes) * n),
-        "default_guess": (warm, _jobs(config, "default_guess", warm, sizes)),
-        "warmstart": (warm, _jobs(config, "warmstart", warm, sizes) * n),
-        "tddft": (of_tddft, _jobs(config, "tddft", of_tddft, sizes) * n),
+        "evaluate": (everything, _jobs(config, "evaluate", everything, sizes) * n_functionals),
+        "default_guess": (warmstart, _jobs(config, "default_guess", warmstart, sizes)),
+        "warmstart": (warmstart, _jobs(config, "warmstart", warmstart, sizes) * n_functionals),
+        "tddft": (tddft, _jobs(config, "tddft", tddft, sizes) * n_functionals),
         "tables": ([], start),
         "report": ([], start),
     }
@@ -116,7 +125,7 @@ def plan(config: Config, sizes: Sizes) -> list[Row]:
     for rule, (chunks, jobs) in work.items():
         training = config.training if rule == "train" else None
         largest = [max((n for chunk in chunks for n in sizes[chunk]), default=1)]
-        rows.append(_row(rule, jobs, memory(rule, largest, config.reference.basis, training)))
+        rows.append(Row.of_jobs(rule, jobs, memory(rule, largest, config.reference.basis, training)))
     return [row for row in rows if row.jobs]
 
 
@@ -142,56 +151,31 @@ def summary(config: Config, rows: Iterable[Row], node_cores: int) -> dict[str, A
 def as_text(config: Config, rows: list[Row], node_cores: int) -> str:
     """An aligned table, and what it adds up to."""
     total = summary(config, rows, node_cores)
-    cells = [[*map(str, (row.rule, row.jobs)), *map(_number, list(asdict(row).values())[2:])] for row in rows]
-    cells.append(
-        ["total", str(total["jobs"]), _number(total["core_hours"]), "", "", _number(total["storage_gb"])]
-    )
-    lines = [list(COLUMNS), *cells]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))]
-    text = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in lines
-    ]
-    text.append(
-        f"{total['molecules']} molecules: {_number(total['node_hours'])} hours of a node of {node_cores} cores, "
-        f"no less than {_number(total['shortest_h'])} h on any number of nodes"
+    cells = [COLUMNS]
+    for row in rows:
+        numbers = (row.core_hours, row.longest_h, row.memory_gb, row.storage_gb)
+        cells.append([row.rule, str(row.jobs), *map(text.number, numbers)])
+    hours, stored = text.number(total["core_hours"]), text.number(total["storage_gb"])
+    cells.append(["total", str(total["jobs"]), hours, "", "", stored])
+    lines = text.table(cells, right=range(1, len(COLUMNS)))
+    lines.append(
+        f"{total['molecules']} molecules: {text.number(total['node_hours'])} hours of a node of {node_cores} cores, "
+        f"no less than {text.number(total['shortest_h'])} h on any number of nodes"
     )
     if total["basis_factor"] != 1:
         basis = config.reference.basis
-        text.append(f"{basis}: {total['basis_factor']:g} times the time of def2-svp, by a rough guess")
-    return "\n".join(text)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
-def _row(rule: str, jobs: list[Cost], megabytes: int) -> Row:
-    seconds = [job.seconds for job in jobs]
-    stored = sum(job.kilobytes for job in jobs)
-    return Row(
-        rule, len(jobs), sum(seconds) / 3600, max(seconds, default=0) / 3600, megabytes / 1000, stored / 1e6
-    )
-
-
-def _chunks(config: Config, splits: Iterable[str]) -> list[str]:
-    return [chunk for split in splits for chunk in config.chunks(split)]
+        lines.append(f"{basis}: {total['basis_factor']:g} times the time of def2-svp, by a rough guess")
+    return "\n".join(lines)
 
 
 def _jobs(config: Config, stage: str, chunks: Iterable[str], sizes: Sizes) -> list[Cost]:
-    limit = config.derivatives.states_max_heavy
-    if stage in ("derivatives", "tddft") and limit is not None:
-        sizes = {
-            c: [n for n in found if n <= limit or not c.startswith("test")] for c, found in sizes.items()
-        }
-    return [expected(stage, sizes[chunk], config.reference.basis) for chunk in chunks]
+    basis = config.reference.basis
+    return [expected(stage, worked_on(config, stage, chunk, sizes[chunk]), basis) for chunk in chunks]
 
 
 def _second_derivatives(config: Config, chunks: list[str], sizes: Sizes) -> list[Cost]:
     jobs = _jobs(config, "derivatives", chunks, sizes)
-    stored = [sum(_stored_kb(config, n, chunk.split("-")[0]) for n in sizes[chunk]) for chunk in chunks]
+    stored = [sum(_stored_kb(config, n, split_of(chunk)) for n in sizes[chunk]) for chunk in chunks]
     return [job._replace(kilobytes=kb) for job, kb in zip(jobs, stored, strict=True)]
 
 
@@ -239,7 +223,7 @@ def _training(config: Config, functional: str, sizes: Sizes) -> Cost:
     ]
     seconds = 0.0
     for count, molecules, stage in visits:
-        first = min(count, len(molecules))
+        first = float(min(count, len(molecules)))
         first += (1 - cached) * (count - first)
         seconds += factor * (count * mean(stage, molecules) + first * mean("train-first", molecules))
     return Cost(fixed_cost("start").seconds + seconds, fixed_cost("prefit").kilobytes)

@@ -3,56 +3,50 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dixc.commands.batch import each, identity
+from dixc.commands import batch
+from dixc.commands.batch import Calculation, identity
+from dixc.commands.options import Options
 from dixc.display import Harmless, harmless, one_line
 from dixc.errors import UserError
-from dixc.excitations import HARTREE_EV, Excitations, ResponseSolver, oscillator_strengths
+from dixc.excitations import HARTREE_EV, ResponseSolver, oscillator_strengths
 from dixc.functionals import files
 from dixc.functionals.base import Functional
+
+if TYPE_CHECKING:
+    from pyscf.gto import Mole
+    from pyscf.scf.hf import RHF
 
 EV_NM = 1239.8419843320026  # photon energy times wavelength
 
 
-def run(
-    molecule: Path,
-    xc: str,
-    basis: str,
-    charge: int | None,
-    grid_level: int,
-    n_states: int,
-    as_json: bool,
-    out: Path | None = None,
-) -> None:
-    """Print the results of each molecule in an xyz file, and write them to `out`, as they are done.
+def run(options: Options, xc: str, n_states: int) -> None:
+    """Print the results of each molecule in an xyz file, and write them to a file, as they are done.
 
     Args:
-        molecule: extended xyz, one molecule or several.
+        options: molecules, basis and grid, and where results go.
         xc: registry name, shipped model or model file.
-        basis, grid_level: as PySCF names them.
-        charge: overrules the file's.
         n_states: lowest singlet excitations by full TDDFT.
-        as_json: print a JSON object a molecule, one a line, instead of text.
-        out: file for the same JSON lines.
 
     Raises:
-        InputError: as `dixc.commands.batch.each`.
+        InputError: as `dixc.commands.batch.run`.
     """
-    functional = files.resolve(xc)
+    functional, level = files.resolve(xc), options.grid_level
 
-    def one(mol, name: str) -> dict[str, Any]:
-        return solve(mol, functional, grid_level, n_states, name)
+    def solve_molecule(mol: Mole, name: str) -> dict[str, Any]:
+        return solve(mol, functional, level, n_states, name)
 
-    settings = {"functional": identity(xc), "grid_level": grid_level, "n_states": n_states}
-    each(molecule, xc, basis, charge, settings, one, as_text, as_json, out)
+    settings = {"functional": identity(xc), "grid_level": level, "n_states": n_states}
+    batch.run(Calculation(xc, settings, solve_molecule, as_text), options)
 
 
-def solve(mol, functional: Functional, grid_level: int, n_states: int = 0, name: str = "") -> dict[str, Any]:
+def solve(
+    mol: Mole, functional: Functional, grid_level: int, n_states: int = 0, name: str = ""
+) -> dict[str, Any]:
     """SCF and excitations of a PySCF molecule, ready for JSON; without excitations if it did not converge.
 
     Returns:
@@ -70,7 +64,7 @@ def solve(mol, functional: Functional, grid_level: int, n_states: int = 0, name:
     return result
 
 
-def ground_state(mf, name: str) -> dict[str, Any]:
+def ground_state(mf: RHF, name: str) -> dict[str, Any]:
     """Run a mean field, with its cycles on a terminal, and tell what `solve` returns without excitations."""
     with Progress(name) as progress:
         mf.callback = progress
@@ -86,7 +80,7 @@ def ground_state(mf, name: str) -> dict[str, Any]:
     }
 
 
-def _orbitals(mf) -> dict[str, Any]:
+def _orbitals(mf: RHF) -> dict[str, Any]:
     energies = HARTREE_EV * np.asarray(mf.mo_energy)
     occupied, virtual = energies[mf.mo_occ > 0], energies[mf.mo_occ == 0]
     homo = float(occupied.max())
@@ -100,7 +94,7 @@ def _orbitals(mf) -> dict[str, Any]:
     }
 
 
-def _excitations_or_reason(mf, n_states: int) -> dict[str, Any]:
+def _excitations_or_reason(mf: RHF, n_states: int) -> dict[str, Any]:
     """Excitations, or the reason why there are none: the SCF is worth keeping."""
     pairs = int((mf.mo_occ > 0).sum() * (mf.mo_occ == 0).sum())
     if pairs < n_states:
@@ -114,13 +108,13 @@ def _excitations_or_reason(mf, n_states: int) -> dict[str, Any]:
         return {"excitations_error": f"{type(error).__name__}: {one_line(error)}"}
 
 
-def _excitations(mf, n_states: int) -> dict[str, list[float]]:
-    found: Excitations = ResponseSolver(mf).solve(n_states, "tddft")
-    energies: NDArray = HARTREE_EV * found.energies
+def _excitations(mf: RHF, n_states: int) -> dict[str, list[float]]:
+    excitations = ResponseSolver(mf).solve(n_states, "tddft")
+    energies = HARTREE_EV * excitations.energies
     return {
         "excitations_eV": [float(energy) for energy in energies],
         "wavelengths_nm": [float(EV_NM / energy) for energy in energies],
-        "oscillator_strengths": [float(strength) for strength in oscillator_strengths(mf, found)],
+        "oscillator_strengths": [float(strength) for strength in oscillator_strengths(mf, excitations)],
     }
 
 
@@ -131,10 +125,10 @@ class Progress:
         self.name = harmless(name)
         # it steers the terminal itself
         self.stream = sys.stderr.terminal if isinstance(sys.stderr, Harmless) else sys.stderr
-        self.wanted, self.width = self.stream.isatty(), 0
+        self.on_terminal, self.width = self.stream.isatty(), 0
 
-    def __call__(self, state: dict) -> None:
-        if self.wanted:
+    def __call__(self, state: Mapping[str, Any]) -> None:
+        if self.on_terminal:
             line = (
                 f"{self.name}: cycle {state['cycle'] + 1}, E = {state['e_tot']:.8f} Eh, "
                 f"|g| = {state['norm_gorb']:.1e} Eh"

@@ -150,9 +150,9 @@ def test_a_fixed_number_of_builds_that_tells_nothing_is_a_failure(run, monkeypat
 
 
 def test_an_energy_too_far_off_is_a_failure(run, monkeypatch):
-    from dixc.commands import accelerate
+    from dixc.commands import hybrid
 
-    monkeypatch.setattr(accelerate, "MOST_LEFT", 1e-9)
+    monkeypatch.setattr(hybrid, "MOST_LEFT", 1e-9)
     code, _, (row,) = run(WATER.format(""), *ONE_BUILD)
     assert code == 2
     assert row["error"].startswith("the energy from 1 Fock build may be ")

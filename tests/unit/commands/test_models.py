@@ -15,6 +15,7 @@ from pyscf import dft
 import dixc
 import dixc.pyscf
 from dixc.commands import models, scf
+from dixc.commands.options import Options
 from dixc.errors import UserError
 from dixc.evaluation.scf import label
 from dixc.excitations import ResponseSolver, oscillator_strengths
@@ -23,7 +24,7 @@ from dixc.models import FOLDER, locate, shipped
 
 WATER = "3\nname=water\nO 0 0 0.1178\nH 0 0.7555 -0.4712\nH 0 -0.7555 -0.4712\n"
 HYDROXIDE = "2\nname=hydroxide charge=-1\nO 0 0 0\nH 0 0 0.97\n"
-FAST = {"basis": "6-31g", "charge": None, "grid_level": 0, "n_states": 0, "as_json": True}
+FAST = {"basis": "6-31g", "grid_level": 0, "as_json": True}
 
 
 def test_every_shipped_model_loads_by_name_and_is_described():
@@ -105,7 +106,7 @@ def test_oscillator_strengths_are_those_of_pyscf():
 def test_scf_of_several_molecules(tmp_path, capsys):
     xyz, out = tmp_path / "two.xyz", tmp_path / "sub" / "out.jsonl"
     xyz.write_text(WATER + HYDROXIDE)
-    scf.run(xyz, "pbe", **FAST | {"n_states": 2}, out=out)
+    scf.run(Options(xyz, **FAST, out=out), "pbe", n_states=2)
     shown = capsys.readouterr()
     assert shown.err == "", "no progress where nobody looks"
     assert shown.out == out.read_text()
@@ -131,7 +132,7 @@ def test_scf_without_convergence_keeps_its_results_and_fails(tmp_path, capsys, m
     xyz.write_text(WATER + HYDROXIDE)
     monkeypatch.setattr(dixc.pyscf.RKS, "max_cycle", 2)
     with pytest.raises(UserError, match=r"two.xyz: SCF with pbe not converged for 2 of 2: water, hydroxide$"):
-        scf.run(xyz, "pbe", **FAST | {"n_states": 2, "as_json": False}, out=out)
+        scf.run(Options(xyz, **FAST | {"as_json": False}, out=out), "pbe", n_states=2)
     assert capsys.readouterr().out.count("NOT CONVERGED") == 2
     results = list(map(json.loads, out.read_text().splitlines()))
     assert [result["converged"] for result in results] == [False, False]
@@ -140,8 +141,9 @@ def test_scf_without_convergence_keeps_its_results_and_fails(tmp_path, capsys, m
 
 def test_scf_refuses_a_bad_basis_before_it_computes(tmp_path, capsys):
     (tmp_path / "w.xyz").write_text(WATER)
+    options = Options(tmp_path / "w.xyz", **FAST | {"basis": "nope"}, out=tmp_path / "out")
     with pytest.raises(UserError, match=r"w.xyz, water: PySCF has no basis 'nope'"):
-        scf.run(tmp_path / "w.xyz", "pbe", **FAST | {"basis": "nope"}, out=tmp_path / "out")
+        scf.run(options, "pbe", n_states=0)
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "out").exists()
 

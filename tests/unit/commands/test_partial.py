@@ -49,13 +49,18 @@ def test_what_is_there_is_reported_and_what_is_not_is_named(folder):
     assert after == before, "a file of the run itself was touched"
 
 
-def test_only_what_the_config_asks_for(folder):
+def test_only_what_the_config_asks_for(folder, monkeypatch):
     config = validate(CONFIG | {"evaluation": {"baselines": ["pbe"], "tddft": {"splits": []}}})
+    write(config, folder / "config.yaml")
     for stage in ("tddft", "warmstart"):
         for name in ("pbe", "reference"):
             (folder / stage / name).mkdir(parents=True)
             (folder / stage / name / "test-000.csv").touch()
-    scf, warmstart, tddft = partial.parts(config, folder)
+    parts = []
+    monkeypatch.setattr(partial.tables, "run", lambda config, *files: parts.extend(files))
+    monkeypatch.setattr(partial.report, "run", lambda *arguments: None)
+    partial.run(folder)
+    scf, warmstart, tddft, _ = parts
     assert [path.parent.name for path in scf] == ["pbe"]
     assert [path.parent.name for path in warmstart] == ["reference", "pbe"]
     assert tddft == []

@@ -18,7 +18,7 @@ from dixc.commands.plan import plan
 from dixc.config import load, validate
 from dixc.molecules import expected_sizes
 from dixc.workflow.resources import MEMORY, cost, estimate, expected
-from dixc.workflow.run import ranges
+from dixc.workflow.words import ranges
 
 
 def planned(*arguments: str) -> dict:
@@ -67,8 +67,8 @@ def test_sizes_are_those_of_the_run(in_root, default, tmp_path):
     from dixc.stages.molecules import run as prepare
     from dixc.workflow.resources import sizes_by_chunk
 
-    prepare(default, tmp_path)
-    assert expected_sizes(default) == sizes_by_chunk(str(tmp_path / "molecules.csv"))
+    prepare(default.molecules, tmp_path)
+    assert expected_sizes(default.molecules) == sizes_by_chunk(str(tmp_path / "molecules.csv"))
 
 
 def test_a_run_that_has_molecules_is_planned_with_them(in_root, tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_no_models_no_training():
             "evaluation": {"tddft": {"splits": []}},
         }
     )
-    rules = {row.rule for row in plan(config, expected_sizes(config))}
+    rules = {row.rule for row in plan(config, expected_sizes(config.molecules))}
     assert rules == {"molecules", "reference", "evaluate", "default_guess", "warmstart", "tables", "report"}
 
 

@@ -2,71 +2,64 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dixc.commands import batch, scf
+from dixc.commands.batch import Calculation, identity
+from dixc.commands.options import Options
 from dixc.errors import InputError
-from dixc.evaluation.scf import count_fock_builds
 from dixc.functionals import files
 from dixc.models import DEFAULT
+from dixc.pyscf.counting import FockBuildCounter
 from dixc.reference.method import is_hartree_fock
+
+if TYPE_CHECKING:
+    from pyscf.gto import Mole
+    from pyscf.scf.hf import RHF
 
 MOST_LEFT = 1e-3  # hartree; an energy that may be further off is of no use
 
 
-def run(
-    molecule: Path,
-    hybrid: str,
-    xc: str | None,
-    accelerate: bool,
-    max_builds: int | None,
-    basis: str,
-    charge: int | None,
-    grid_level: int,
-    as_json: bool,
-    out: Path | None = None,
-) -> None:
+def run(options: Options, hybrid: str, xc: str | None, accelerate: bool, max_builds: int | None) -> None:
     """Print energy, dipole and Fock builds of each molecule in an xyz file with a functional of PySCF.
 
     An energy from `max_builds` builds is no failure although `converged` is False: it fails if the estimate of what is
     left of its error is above `MOST_LEFT`, or is no less than the correction.
 
     Args:
+        options: molecules, basis and grid, and where results go.
         hybrid: functional as PySCF names it, or hf.
         xc: functional that accelerates; None for the one that suits a molecule (`dixc.pyscf.accelerate`).
         accelerate: False for PySCF's own kernel.
         max_builds: exact Fock builds to spend at most on a molecule; None for as many as convergence takes.
-        out: file for the results, a JSON object a line.
 
     Raises:
-        InputError: an unknown functional, or as `dixc.commands.batch.each`.
+        InputError: an unknown functional, or as `dixc.commands.batch.run`.
     """
     import dixc.pyscf
-    from dixc.commands.batch import each, identity
-    from dixc.commands.scf import ground_state
 
     _check_hybrid(hybrid)
     functional = None if xc is None else files.resolve(xc)
-    ways = {} if max_builds is None else {"max_builds": max_builds}
+    limit = {} if max_builds is None else {"max_builds": max_builds}
 
-    def one(mol, name: str) -> dict[str, Any]:
-        mf = _mean_field(mol, hybrid, grid_level)
-        builds = count_fock_builds(mf)
+    def solve(mol: Mole, name: str) -> dict[str, Any]:
+        mf = _mean_field(mol, hybrid, options.grid_level)
+        builds = FockBuildCounter(mf)
         if not accelerate:
-            return ground_state(mf, name) | {"hybrid_fock_builds": builds.count}
-        mf = dixc.pyscf.accelerate(mf, xc=functional, **ways)
-        result = ground_state(mf, name) | {"hybrid_fock_builds": builds.count}
+            return scf.ground_state(mf, name) | {"hybrid_fock_builds": builds.count}
+        mf = dixc.pyscf.accelerate(mf, xc=functional, **limit)
+        result = scf.ground_state(mf, name) | {"hybrid_fock_builds": builds.count}
         result |= {"accelerated_by": xc or mf.acceleration.name, "cheap_fock_builds": mf.cheap_fock_builds}
         result |= {"fell_back": mf.accelerated_by_diis}
         return result if max_builds is None else result | _few_builds(mf, max_builds)
 
     # the one that suits a molecule is the shipped model, or a functional without weights
     by = [None, *identity(DEFAULT)] if accelerate and xc is None else identity(xc)
-    settings = {"hybrid": hybrid, "accelerated_by": by, "grid_level": grid_level} | ways
-    each(molecule, hybrid, basis, charge, settings, one, _text, as_json, out)
+    settings = {"hybrid": hybrid, "accelerated_by": by, "grid_level": options.grid_level} | limit
+    batch.run(Calculation(hybrid, settings, solve, _text), options)
 
 
-def _few_builds(mf, max_builds: int) -> dict[str, Any]:
+def _few_builds(mf: RHF, max_builds: int) -> dict[str, Any]:
     """What a fixed number of builds tells beyond the energy, and as `error` why it is of no use (None if it is)."""
     left, correction = float(mf.energy_error_estimate), float(mf.e_tot - mf.e_tot_build)
     reason = None
@@ -95,14 +88,14 @@ def _check_hybrid(hybrid: str) -> None:
     if is_hartree_fock(hybrid):
         return
     try:
-        (exchange, *_), parts = dft.libxc.parse_xc(hybrid)
+        (exchange, *_), terms = dft.libxc.parse_xc(hybrid)
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(f"--hybrid {hybrid}: PySCF has no functional of this name") from error
-    if not parts and not exchange:  # PySCF would compute without exchange and correlation
+    if not terms and not exchange:  # PySCF would compute without exchange and correlation
         raise InputError(f"--hybrid {hybrid!r}: no functional in it")
 
 
-def _mean_field(mol, hybrid: str, grid_level: int):
+def _mean_field(mol: Mole, hybrid: str, grid_level: int) -> RHF:
     from pyscf import dft, scf
 
     if is_hartree_fock(hybrid):
@@ -112,9 +105,7 @@ def _mean_field(mol, hybrid: str, grid_level: int):
     return mf
 
 
-def _text(result: dict) -> str:
-    from dixc.commands import scf
-
+def _text(result: dict[str, Any]) -> str:
     count, how = result["hybrid_fock_builds"], ""
     if "max_builds" in result:
         how = f"from {builds_in_words(count)}" + (", converged" if result["converged"] else "")
