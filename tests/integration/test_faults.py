@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from fake_workflow import Workflow
 from recovery import recovery
+from waiting import wait_for
 
 
 def dixc(*arguments: str | Path) -> list[str]:
@@ -175,14 +176,6 @@ def background(workflow: Workflow) -> subprocess.Popen:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-
-
-def wait_for(path: Path, seconds: float = 60) -> None:
-    """Waits until a file is there."""
-    end = time.monotonic() + seconds
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert path.exists()
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_workflow import ROOT, Workflow
-from test_faults import wait_for
+from waiting import wait_for
 
 ODD = ["it's (1) & 100% $HOME; $(x) `y` {c} #.yaml", "-x=1.yaml"]
 
