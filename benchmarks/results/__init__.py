@@ -3,5 +3,6 @@
     python -m benchmarks.results collect results/benchmark docs/results/benchmark
     python -m benchmarks.results page docs/results docs/results.md
 
-The first step is done where a run's tables are, and its files are kept in git; the second needs nothing but them.
+The first step is done where a run's tables are, and its files are kept in git; the second needs
+nothing but them.
 """

@@ -1,30 +1,34 @@
 """What docs/results.md needs of a run, as small CSV files that can be kept in git.
 
 seeds.csv      every metric of every functional, one row a seed and split: mean over molecules
-training.csv   the trainings at their validations: step, seconds, validation columns, bad steps so far
+training.csv   the trainings at their validations: step, seconds, scores, bad steps so far
 failures.csv   molecules that failed, with their table
 about.csv      key and value: what the run is, and which programs made it
 
-A fifth, equal_time.csv, is not made of a run: `grad` and `hess` trained for as long as `base` takes, by
-benchmarks/trainings.py with `--on` the run itself.
+A fifth, equal_time.csv, is not made of a run: `grad` and `hess` trained for as long as `base`
+takes, by benchmarks/trainings.py with `--on` the run itself.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dixc.config import Config, load
+from dixc.config.sections import Model
 from dixc.errors import InputError
 from dixc.provenance import hash_of
-from dixc.report.plots_training import parts, read_logs
+from dixc.report.training_logs import parse_name, read_logs
 from dixc.store.csvtext import inert
 from dixc.store.folder import write_files
 from dixc.store.sidecar import read_sidecar
-from dixc.tables.merge import read_table
-from dixc.tables.metrics import KEYS, METRICS, samples, sort_rows
+from dixc.tables.frames import read_table, sort_rows
+from dixc.tables.metrics import METRICS
+from dixc.tables.samples import samples
+from dixc.tables.schema import KEYS
 
 TABLES = ("scf", "warmstart", "tddft")
 SPLITS = ("validation", "test")
@@ -44,7 +48,7 @@ def run(source: Path, out: Path, add: bool = False) -> None:
     Args:
         source: folder of the run (results/<run>), or its `partial` (see `dixc partial`).
         out: folder for the files.
-        add: keep what `out` has of trainings that this run has not, of a run with the same settings but for its seeds.
+        add: keep what `out` has of trainings that this run has not; settings may differ in seeds.
 
     Raises:
         InputError: no tables there, or nothing that this run can be added to.
@@ -105,15 +109,15 @@ def as_csv(table: pd.DataFrame) -> bytes:
 
 
 def seeds(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Means over molecules (and states) by functional, seed, split and metric, with numbers of samples."""
+    """Means over molecules (and states) by functional, seed, split and metric."""
     rows = []
     for metric in METRICS:
-        # what is saved against the default guess follows from the means, also where a run was completed elsewhere
-        if metric.against_minao or any(words in metric.name for words in LEFT_OUT):
+        # what is saved against the default guess follows from the means, for added seeds too
+        if metric.source.against_minao or any(words in metric.name for words in LEFT_OUT):
             continue
-        found = samples(metric, tables)
-        found = found[found["split"].isin(SPLITS)]
-        for key, group in found.groupby(["model", "loss", "seed", "split"], sort=False):
+        values = samples(metric, tables)
+        values = values[values["split"].isin(SPLITS)]
+        for key, group in values.groupby(["model", "loss", "seed", "split"], sort=False):
             used = group.loc[group["used"], "value"]
             failed = group.loc[~group["used"], "molecule"].nunique()
             rows.append((*key, metric.name, used.mean(), len(used), failed))
@@ -122,11 +126,11 @@ def seeds(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def training(logs: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Rows of the logs that have a validation; without CPU seconds (an older dixc), these are left empty."""
+    """Rows of the logs that have a validation; CPU seconds are empty in logs of an older dixc."""
     columns = ["step", "wall_s", "cpu_s", *VALIDATION]
     rows = []
     for name, log in logs.items():
-        model, loss, seed = parts(name)
+        model, loss, seed = parse_name(name)
         if VALIDATION[0] not in log:
             continue
         counts = {column: log[column].cumsum() if column in log else 0 for column in COUNTED}
@@ -138,7 +142,7 @@ def training(logs: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def failures(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Molecules of validation and test that did not converge, each once for a table and functional."""
+    """Molecules of validation and test that failed, each once for a table and functional."""
     rows = []
     for name, table in tables.items():
         bad = table[~table["converged"] & table["split"].isin(SPLITS)]
@@ -146,7 +150,7 @@ def failures(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def about(config: Config, tables: dict[str, pd.DataFrame], record: dict) -> pd.DataFrame:
+def about(config: Config, tables: dict[str, pd.DataFrame], record: dict[str, Any]) -> pd.DataFrame:
     """Key and value."""
     test = tables["scf"].query("split == 'test'").drop_duplicates("molecule")["n_heavy"]
     states = tables["tddft"].query("split == 'test'").drop_duplicates("molecule")["n_heavy"]
@@ -178,7 +182,7 @@ def _sizes(heavy: pd.Series) -> str:
     return f"{len(heavy)} molecules with {', '.join(map(str, numbers)) or 'unknown'} heavy atoms"
 
 
-def _described(model) -> str:
+def _described(model: Model) -> str:
     own = {"prefit steps": model.prefit_steps, "learning rate": model.learning_rate}
     settings = model.hyperparameters | {key: value for key, value in own.items() if value is not None}
     changed = ", ".join(f"{key} {value}" for key, value in settings.items())
@@ -191,15 +195,15 @@ def read(folder: Path) -> dict[str, pd.DataFrame]:
     Raises:
         InputError: one is missing.
     """
-    found = {}
+    tables = {}
     for name in ("seeds", "training", "failures", "about", EQUAL_TIME):
         path = folder / f"{name}.csv"
         if name == EQUAL_TIME and not path.exists():
             continue
         try:
-            found[name] = pd.read_csv(path, dtype={"value": str} if name == "about" else None, keep_default_na=False,
-                                      na_values=[""])  # fmt: skip
+            texts = {"value": str} if name == "about" else None
+            tables[name] = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
         except (OSError, ValueError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
             raise InputError(f"{path}: {reason}") from None
-    return found
+    return tables

@@ -1,46 +1,42 @@
-"""docs/results.md from the CSV files of `collect`: all words are computed, but for each run's notes.md."""
+"""docs/results.md from the CSV files of `collect`; each run's notes.md is put in as it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.results import equal_time
-from benchmarks.results.cells import DIRECT, cell, percent, table
+from benchmarks.results.cells import cell, percent
 from benchmarks.results.collect import EQUAL_TIME, read
-from benchmarks.results.numbers import Seeds, estimate, verdict
+from benchmarks.results.numbers import Seeds
+from dixc.config.root import NO_LOSS
 from dixc.errors import InputError
 from dixc.store import atomic_file
 from dixc.tables.claims import CLAIMS, Claim
-from dixc.tables.compare import number, signed_percent
+from dixc.tables.judge import CLAIM_RULE, RULE, estimate, judge_claim
+from dixc.tables.metrics import tagged
+from dixc.tables.schema import BASE, FunctionalKey
+from dixc.text import DASH, markdown_table, number, signed_percent
 
-PAPER_ROW = {
-    "e_tot_mae_mEh": "−66 % against `base`",
-    "e_tot_mae_fit_mEh": "–",
-    "e_rho_mEh": "1.2 → 0.8",
-    "dipole_error_debye": "not uniform",
-    "l2_density": "not uniform",
-    "warmstart_fock_builds_density": "up to −50 % of the iterations",
-    "warmstart_fock_builds_accelerate": "–",
-    "tddft_mae_eV": "−19 to −35 % (XCdiff, `hess`)",
-}
-ONE_ONLY = {"tddft_mae_eV": "xcdiff"}  # the architecture of which the paper reports it
+METRICS = tagged("page")
 BASELINES = ("pbe", "r2scan")
-SHORT = {
-    "e_tot_mae_mEh": "total energy",
-    "e_rho_mEh": "E_rho",
-    "tddft_mae_eV": "excitation energies of XCdiff",
-}
-HEAD = """# Results
+ABOUT = ("reference", "train", "test", "excitations", "models", "losses", "seeds", "steps")
+PROGRAMS = ("dixc", "commit", "pyscf", "torch")
+HEAD = f"""# Results
 
 Made by `python -m benchmarks.results page docs/results docs/results.md` from the tables in
-[docs/results/](results/), which `python -m benchmarks.results collect results/<run> docs/results/<run>`
-takes from a run. Errors are against the reference
-on test molecules, at each functional's own SCF solution; numbers are means over molecules, then over seeds, ± the
-standard deviation between seeds. The paper (arXiv:2606.04279) has other molecules, sizes and lengths of training: its
-figures are targets, not values that a small run must show.
+[docs/results/](results/). `python -m benchmarks.results collect results/<run> docs/results/<run>`
+takes these from a run. Errors are against the reference on test molecules, at each functional's own
+SCF solution. Numbers are means over molecules, then over seeds, ± the standard deviation between
+seeds; [tables.md](tables.md) says what each metric is. The paper (arXiv:2606.04279) has other
+molecules, sizes and lengths of training: its figures are targets, not values that a small run must
+show.
+
+{fill(RULE, 100)}
+{fill(CLAIM_RULE, 100)}
 """
 
 
@@ -75,19 +71,30 @@ def section(tables: dict[str, pd.DataFrame], notes: str = "") -> str:
     at_equal_time = [equal_time.scores(tables["training"])]
     if EQUAL_TIME in tables:
         at_equal_time.append(equal_time.errors(seeds, tables[EQUAL_TIME]))
-    pieces = [f"## Run `{about.get('run', '')}`", _described(about, seeds), notes, "### Averaged over architectures",
-              _minao(seeds, about), overview(seeds), "### Claims", claims(seeds), "### Each architecture",
-              *(architecture(seeds, model) for model in seeds.models), "### At equal training time",
-              *at_equal_time, "### Failures", failures(tables["failures"])]  # fmt: skip
+    pieces = [
+        f"## Run `{about.get('run', '')}`",
+        _described(about, seeds),
+        notes,
+        "### Averaged over architectures",
+        _minao(seeds, about),
+        overview(seeds),
+        "### Claims",
+        claims(seeds),
+        "### Each architecture",
+        *(architecture(seeds, model) for model in seeds.models),
+        "### At equal training time",
+        *at_equal_time,
+        "### Failures",
+        failures(tables["failures"]),
+    ]
     return "\n\n".join(piece for piece in pieces if piece) + "\n"
 
 
 def _described(about: dict[str, str], seeds: Seeds) -> str:
     asked = about.get("seeds", "").split()
-    words = [f"- {key}: {about[key]}" for key in ("reference", "train", "test", "excitations", "models", "losses",
-                                                  "seeds", "steps") if key in about]  # fmt: skip
-    program = ", ".join(f"{key} {about[key]}" for key in ("dixc", "commit", "pyscf", "torch") if key in about)
-    words.append(f"- made with: {program}" if program else "")
+    words = [f"- {key}: {about[key]}" for key in ABOUT if key in about]
+    programs = ", ".join(f"{key} {about[key]}" for key in PROGRAMS if key in about)
+    words.append(f"- made with: {programs}" if programs else "")
     if max(_finished(seeds).values(), default=0) == 1:
         unspread = "One seed: there is no spread"
         if len(asked) > 1:
@@ -99,8 +106,8 @@ def _described(about: dict[str, str], seeds: Seeds) -> str:
 
 
 def _minao(seeds: Seeds, about: dict[str, str]) -> str:
-    metric, name = "warmstart_fock_builds_minao", about.get("reference", "/").split("/")[0]
-    builds = seeds.values(metric, name, "none")
+    name = about.get("reference", "/").split("/")[0]
+    builds = seeds.values("warmstart_fock_builds_minao", name, NO_LOSS)
     return (
         ""
         if builds.empty
@@ -110,33 +117,39 @@ def _minao(seeds: Seeds, about: dict[str, str]) -> str:
 
 def overview(seeds: Seeds) -> str:
     """The table of the mean over architectures."""
-    return _counted(seeds) + "\n\n" + table(["", *DIRECT.values()], _rows(seeds, None, "paper"))
+    return _counted(seeds) + "\n\n" + _table(seeds, "", None, "paper")
 
 
 def architecture(seeds: Seeds, model: str) -> str:
     """The table of one architecture."""
-    return table([f"**{model}**", *DIRECT.values()], _rows(seeds, model, "paper, mean of four"))
+    return _table(seeds, f"**{model}**", model, "paper, mean of four")
 
 
-def _rows(seeds: Seeds, model: str | None, paper: str) -> list[list[str]]:
-    """Baselines, the three losses of an architecture (None: averaged), their changes, and the paper's figures."""
+def _table(seeds: Seeds, head: str, model: str | None, paper: str) -> str:
+    """Baselines, losses of an architecture (None: averaged), their changes, the paper's figures."""
     rows = [
-        [name, *(cell(estimate(seeds.values(metric, name, "none"))) for metric in DIRECT)]
+        [name, *(cell(estimate(seeds.values(metric.name, name, NO_LOSS))) for metric in METRICS)]
         for name in BASELINES
     ]
     rows += [
-        [f"`{loss}`", *(cell(estimate(seeds.of(metric, loss, model))) for metric in DIRECT)]
+        [f"`{loss}`", *(cell(estimate(seeds.of(metric.name, loss, model))) for metric in METRICS)]
         for loss in seeds.losses
     ]
     rows += [
-        [f"`{loss}` against `base`", *(percent(seeds.change(metric, loss, model)) for metric in DIRECT)]
-        for loss in seeds.losses if loss != "base" and "base" in seeds.losses
-    ]  # fmt: skip
-    figures = (
-        "–" if model and ONE_ONLY.get(metric, model) != model else words
-        for metric, words in PAPER_ROW.items()
-    )
-    return [*rows, [paper, *figures]]
+        [
+            f"`{loss}` against `{BASE}`",
+            *(percent(seeds.change(metric.name, loss, model)) for metric in METRICS),
+        ]
+        for loss in seeds.losses
+        if loss != BASE and BASE in seeds.losses
+    ]
+    # what the paper reports of one architecture says nothing about another
+    of_one = {
+        claim.metric: claim.model for claim in CLAIMS if claim.model and model not in (None, claim.model)
+    }
+    figures = ("" if metric in of_one else metric.paper for metric in METRICS)
+    rows.append([paper, *(figure or DASH for figure in figures)])
+    return markdown_table([head, *(metric.heading for metric in METRICS)], rows)
 
 
 def _finished(seeds: Seeds) -> dict[str, int]:
@@ -151,38 +164,38 @@ def _counted(seeds: Seeds) -> str:
 
 def claims(seeds: Seeds) -> str:
     """The paper's claims, ours beside them, and what that means, first in a few words."""
-    rows, found = [], {}
+    rows: list[list[str]] = []
+    cases: dict[str, list[str]] = {}
     for claim in CLAIMS:
-        for loss in (loss for loss in seeds.losses if loss != "base" and claim.loss in (None, loss)):
+        for loss in (loss for loss in seeds.losses if claim.is_about(loss)):
             row = _claim(seeds, claim, loss)
             if row:
                 rows.append(row)
-                if claim.metric in SHORT:
-                    found.setdefault(row[-1], []).append(f"{SHORT[claim.metric]} ({row[2]})")
+                if np.isfinite(claim.high) and not claim.is_saving:
+                    of = f" of {claim.model}" if claim.model else ""
+                    cases.setdefault(row[-1], []).append(f"{claim.metric.label}{of} ({row[2]})")
     if not rows:
         return "No numbers."
-    words = "\n".join(f"- {words}: {', '.join(cases)}" for words, cases in found.items())
-    closing = (
-        "A claim holds if the change is beyond the seeds' spread (95 % confidence) and at least as large as the "
-        "paper's.\nChanges are those of the mean over architectures, but for claims about one."
-    )
-    return words + "\n\n" + table(["claim", "paper", "loss", "here", "verdict"], rows) + "\n\n" + closing
+    words = "\n".join(f"- {verdict}: {', '.join(which)}" for verdict, which in cases.items())
+    table = markdown_table(["claim", "paper", "loss", "here", "verdict"], rows)
+    means = "Changes are those of the mean over architectures, but for claims about one."
+    return "\n\n".join([words, table, means])
 
 
 def _claim(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
-    if claim.metric == "warmstart_cycles_saved_percent":
+    if claim.is_saving:
         return _iterations(seeds, claim, loss)
     if claim.model and claim.model not in seeds.models:
         return None
-    change = seeds.change(claim.metric, loss, claim.model)
-    words = verdict(change, claim.high) if np.isfinite(claim.high) else "no figure to compare with"
+    change = seeds.change(claim.metric.name, loss, claim.model)
+    _, words = judge_claim(change, claim.high)
     return [claim.title, claim.figure, f"`{loss}`", percent(change), words] if change.n else None
 
 
 def _iterations(seeds: Seeds, claim: Claim, loss: str) -> list[str] | None:
     """Mean iterations from the distilled density against mean iterations from the default guess."""
-    metric, known = "warmstart_cycles_density", seeds.table
-    default = known.loc[known["metric"] == "warmstart_cycles_minao", "value"].mean()
+    metric, table = "warmstart_cycles_density", seeds.table
+    default = table.loc[table["metric"] == "warmstart_cycles_minao", "value"].mean()
     fewer = {model: 100 * (seeds.of(metric, loss, model) / default - 1) for model in (None, *seeds.models)}
     mean = estimate(fewer.pop(None))
     if not np.isfinite(mean.mean):
@@ -199,5 +212,6 @@ def failures(failed: pd.DataFrame) -> str:
     rows = []
     for (name, model, loss), group in failed.groupby(["table", "model", "loss"], sort=False):
         words = ", ".join(f"{row.molecule} (seed {row.seed})" for row in group.itertuples())
-        rows.append([name, model if loss == "none" else f"{model} `{loss}`", words])
-    return table(["", "functional", "molecules"], rows)
+        functional = f"{model} `{loss}`" if FunctionalKey(model, loss).is_trained else model
+        rows.append([name, functional, words])
+    return markdown_table(["", "functional", "molecules"], rows)

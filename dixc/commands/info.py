@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dixc import provenance
-from dixc.commands import text
+from dixc import provenance, text
 from dixc.display import one_line
 from dixc.errors import InputError
 from dixc.inputs import opened
@@ -119,9 +118,9 @@ def _table(path: Path) -> Facts:
 
 def _kind_of_table(columns: list[str]) -> str | None:
     from dixc.stages.molecules import COLUMNS as OF_MOLECULES
-    from dixc.tables.merge import COLUMNS
+    from dixc.tables.schema import TABLES
 
-    kinds = {f"table {name}": of_table for name, of_table in COLUMNS.items()}
+    kinds = {f"table {name}": table.columns for name, table in TABLES.items()}
     for kind, of_kind in (kinds | {"molecules": list(OF_MOLECULES)}).items():
         if columns == of_kind:
             return kind

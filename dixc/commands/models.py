@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dixc.commands import text
+from dixc import text
 from dixc.errors import UserError
 from dixc.functionals import files, registry
 from dixc.functionals.base import Functional
@@ -89,4 +89,4 @@ def as_text(functionals: list[dict[str, Any]]) -> str:
         count = "-" if entry["parameters"] is None else str(entry["parameters"])
         size = "-" if entry["file_bytes"] is None else f"{entry['file_bytes'] / 1000:.0f} kB"
         rows.append([entry["name"], kind, count, size, entry["source"] or "-"])
-    return "\n".join(text.table(rows, right=NUMBERS))
+    return "\n".join(text.aligned(rows, right=NUMBERS))

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dixc.commands import text
+from dixc import text
 from dixc.config import SPLITS, Config
 from dixc.molecules import expected_sizes
 from dixc.workflow.files import RunFiles
@@ -154,13 +154,13 @@ def as_text(config: Config, rows: list[Row], node_cores: int) -> str:
     cells = [COLUMNS]
     for row in rows:
         numbers = (row.core_hours, row.longest_h, row.memory_gb, row.storage_gb)
-        cells.append([row.rule, str(row.jobs), *map(text.number, numbers)])
-    hours, stored = text.number(total["core_hours"]), text.number(total["storage_gb"])
+        cells.append([row.rule, str(row.jobs), *map(text.rounded, numbers)])
+    hours, stored = text.rounded(total["core_hours"]), text.rounded(total["storage_gb"])
     cells.append(["total", str(total["jobs"]), hours, "", "", stored])
-    lines = text.table(cells, right=range(1, len(COLUMNS)))
+    lines = text.aligned(cells, right=range(1, len(COLUMNS)))
     lines.append(
-        f"{total['molecules']} molecules: {text.number(total['node_hours'])} hours of a node of {node_cores} cores, "
-        f"no less than {text.number(total['shortest_h'])} h on any number of nodes"
+        f"{total['molecules']} molecules: {text.rounded(total['node_hours'])} hours of a node of {node_cores} cores, "
+        f"no less than {text.rounded(total['shortest_h'])} h on any number of nodes"
     )
     if total["basis_factor"] != 1:
         basis = config.reference.basis

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# of the warm-start table: error of the energy that one and two builds foretell, microhartree
-BUILD_ERRORS = ("one_build_error_uEh", "two_build_error_uEh")
 UNITS = {"scf_energies": "hartree", "scf_gradients": "hartree"}
 logger = logging.getLogger(__name__)
 

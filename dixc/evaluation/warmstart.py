@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyscf import lib
 
 from dixc.config.evaluation import EvaluationScf
-from dixc.evaluation.history import BUILD_ERRORS, History, warm_start_row
+from dixc.evaluation.history import History, warm_start_row
 from dixc.evaluation.scf import reference_to_run
 from dixc.functionals.base import Functional
 from dixc.reference.record import ReferenceRecord
@@ -82,7 +82,7 @@ def accelerated_row(
 
 
 def build_errors(mf: RHF, e_ref: float) -> dict[str, float]:
-    """Errors of the energies that the first builds of an accelerated mean field foretell, as `BUILD_ERRORS`.
+    """Errors of the energies that the first builds of an accelerated mean field foretell, microhartree.
 
     A build that converges foretells its own energy. NaN where there was no such build, or nothing to be foretold.
 
@@ -93,4 +93,5 @@ def build_errors(mf: RHF, e_ref: float) -> dict[str, float]:
     if mf.converged and not mf.accelerated_by_diis:
         energies += [mf.e_tot] * (mf.hybrid_fock_builds - len(energies))
     errors = [1e6 * (energy - e_ref) if np.isfinite(energy) else np.nan for energy in energies]
-    return dict(zip(BUILD_ERRORS, [*errors, np.nan, np.nan], strict=False))
+    first, second, *_ = [*errors, np.nan, np.nan]
+    return {"one_build_error_uEh": first, "two_build_error_uEh": second}

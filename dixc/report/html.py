@@ -3,88 +3,96 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import jinja2
-import pandas as pd
 import yaml
 
-from dixc.report import molecules, narrative, sections, story
+from dixc.config.root import NO_LOSS
+from dixc.report import failures, introduction, losses, metric_tables, molecules, paper, usage
 from dixc.report.figures import ReportFigure
 from dixc.report.sources import NO_SOURCES, Sources
 from dixc.report.theme import COLOURS
+from dixc.report.training_logs import Logs, training_cost
 from dixc.tables import outliers
-from dixc.tables.compare import RULE
+from dixc.tables.judge import CLAIM_RULE, RULE
+from dixc.tables.results import Results
 
 
 def page(
-    config,
-    tables: dict[str, pd.DataFrame],
-    summary: pd.DataFrame,
-    logs: dict[str, pd.DataFrame],
-    figures: list[ReportFigure],
+    results: Results,
+    logs: Logs,
+    figures: Sequence[ReportFigure],
     provenance: Mapping[str, Any],
     sources: Sources = NO_SOURCES,
 ) -> str:
     """HTML text of the report.
 
     Args:
-        config, tables, summary, logs: the run's config, its tables, and training logs by name.
+        results: the run's tables and config.
+        logs: training logs by name.
         figures: as of `figures.draw_all`.
         provenance: versions and the like, nested mappings allowed.
         sources: molecules and logs of the run.
     """
-    found = outliers.outliers(config, tables)
-    learned = tables["scf"].query("loss != 'none'")
-    seeds = int(learned.groupby(["model", "loss"])["seed"].nunique().max()) if len(learned) else 0
-    return _environment().get_template("report.html").render(
-        title=config.report.title,
-        run=config.run,
-        css=_text("style.css"),
-        colours=COLOURS,
-        reference=story.kind(config.reference.functional),
-        facts=sections.facts(config, tables),
-        seeds=seeds,
-        n_test=tables["scf"].query("split == 'test'")["molecule"].nunique(),
-        rule=RULE,
-        terms=sections.terms(config, tables),
-        winners=narrative.winner_sentences(config, tables),
-        shares=narrative.baseline_sentences(config, tables),
-        headline=sections.headline(config, summary, tables),
-        builds=sections.builds(config, summary, tables),
-        paper=sections.paper_rows(config, tables),
-        trained=sections.trained(config, tables),
-        unseen=sections.unseen(tables, sources),
-        tiles=sections.tiles(config, tables),
-        figures={figure.name: figure for figure in figures},
-        glossary=sections.glossary(config),
-        cost=sections.training_cost(logs),
-        failures=sections.failures(tables, logs, sources),
-        done=story.done(config, tables),
-        meaning=story.meaning(config, tables),
-        failed=story.failed(tables),
-        outliers=outliers.rows(found, sources),
-        outlier_rule=outliers.RULE,
-        molecules=molecules.cards(config, tables, sources, found),
-        missing=narrative.missing(config, tables, logs),
-        tables=sections.full_tables(tables, summary),
-        provenance=list(flatten(provenance)),
-        config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
-    )  # fmt: skip
+    config, scf = results.config, results.tables["scf"]
+    seeds = scf[scf["loss"] != NO_LOSS].groupby(["model", "loss"])["seed"].nunique()
+    stand_out = outliers.outliers(results)
+    sections = {
+        "facts": introduction.facts(results),
+        "reference": introduction.kind_of_reference(config.reference.functional),
+        "done": introduction.done(results),
+        "meaning": introduction.meaning(results),
+        "failed": failures.failed(results),
+        "unseen": failures.unseen(results, sources),
+        "tiles": paper.tiles(results),
+        "terms": losses.terms(results),
+        "winners": losses.winner_sentences(results),
+        "shares": losses.share_sentences(results),
+        "paper": paper.paper_rows(results),
+        "trained": usage.trained(results),
+        "headline": metric_tables.headline(results),
+        "builds": metric_tables.builds(results),
+        "glossary": metric_tables.glossary(results),
+        "tables": metric_tables.full_tables(results),
+        "molecules": molecules.cards(results, sources, stand_out),
+        "cost": training_cost(logs),
+        "failures": failures.failures(results, logs, sources),
+        "outliers": failures.outlier_rows(stand_out, sources),
+        "missing": failures.missing(results, logs),
+    }
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            sections,
+            title=config.report.title,
+            run=config.run,
+            css=_text("style.css"),
+            colours=COLOURS,
+            seeds=int(seeds.max()) if len(seeds) else 0,
+            n_test=scf.loc[scf["split"] == "test", "molecule"].nunique(),
+            rule=RULE,
+            claim_rule=CLAIM_RULE,
+            outlier_rule=outliers.RULE,
+            figures={figure.name: figure for figure in figures},
+            provenance=list(flatten(provenance)),
+            config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        )
+    )
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested mappings as rows (dotted key, value)."""
-    rows = []
+    rows: list[tuple[str, str]] = []
     for key, value in mapping.items():
         if isinstance(value, Mapping):
             rows += flatten(value, f"{prefix}{key}.")
         else:
-            rows.append(
-                (f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-            )
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((f"{prefix}{key}", text))
     return rows
 
 
@@ -99,8 +107,11 @@ def _text(name: str) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["data_uri"] = data_uri
     return environment

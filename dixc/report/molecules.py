@@ -2,94 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from dixc.report import theme
-from dixc.report.plots_molecules import molecule_figure
+from dixc.report.plots_molecules import first_seed, molecule_figure
 from dixc.report.sources import Sources
-from dixc.tables.compare import Functional, functionals, label, number
 from dixc.tables.outliers import Outlier
+from dixc.tables.results import Results
+from dixc.tables.samples import rows_of
+from dixc.tables.schema import FunctionalKey
+from dixc.text import DASH, number, true_minus
 
 MOST = 16  # some 100 kB each
 SHOWN = {"scf": "SCF", "warmstart": "warm start", "tddft": "TDDFT"}
-Tables = dict[str, pd.DataFrame]
+# numbers of a card's row, columns of scf
+ERRORS = ("e_tot_error_mEh", "e_tot_error_fit_mEh", "e_rho_mEh", "dipole_error_debye")
 
 
-def cards(config, tables: Tables, sources: Sources, found: list[Outlier]) -> dict[str, Any]:
+def cards(results: Results, sources: Sources, outliers: Sequence[Outlier]) -> dict[str, Any]:
     """A card a test molecule, those with failures or outliers first, then by size; at most MOST.
 
     Returns:
-        cards: name, words (formula and SMILES), n_heavy, flags, rows and svg of each; left_out: number of others.
+        cards: name, words (formula, SMILES), n_heavy, flags, rows, svg; left_out: other molecules.
     """
-    scf = tables["scf"]
+    scf = results.tables["scf"]
     test = scf[scf["split"] == "test"].sort_values(["n_heavy", "molecule"]).drop_duplicates("molecule")
-    flags = {name: _flags(name, tables, found) for name in test["molecule"]}
-    order = sorted(test["molecule"], key=lambda name: not flags[name])
-    chosen = functionals(config, tables)
-    sizes = test.set_index("molecule")["n_heavy"]
-    made = [
-        {
-            "name": name,
-            "words": sources.words(name),
-            "n_heavy": str(sizes[name]),
-            "flags": flags[name],
-            "rows": [row for one in chosen if (row := _row(tables, name, one, sources))],
-            "svg": theme.drawn_small(molecule_figure, tables, name, chosen, config.reference.functional),
-        }
-        for name in order[:MOST]
-    ]
+    sizes = dict(zip(test["molecule"], test["n_heavy"], strict=True))
+    flags = {name: _flags(results, name, outliers) for name in sizes}
+    order = sorted(sizes, key=lambda name: not flags[name])
+    made = []
+    for name in order[:MOST]:
+        rows = [_row(results, name, functional, sources) for functional in results.functionals]
+        made.append(
+            {
+                "name": name,
+                "words": sources.words(name),
+                "n_heavy": str(sizes[name]),
+                "flags": flags[name],
+                "rows": [row for row in rows if row],
+                "svg": theme.drawn_small(molecule_figure, results, name),
+            }
+        )
     return {"cards": made, "left_out": max(0, len(order) - MOST)}
 
 
-def _flags(name: str, tables: Tables, found: list[Outlier]) -> list[str]:
-    flags = [f"{one.who}: {one.words}" for one in found if one.molecule == name]
+def _flags(results: Results, name: str, outliers: Sequence[Outlier]) -> list[str]:
+    flags = [
+        f"{outlier.functional.label}: {outlier.words}" for outlier in outliers if outlier.molecule == name
+    ]
     for table, words in SHOWN.items():
-        rows = tables[table]
+        rows = results.tables[table]
         bad = rows[(rows["molecule"] == name) & (rows["split"] == "test") & ~rows["converged"]]
-        who = dict.fromkeys(label((row.model, row.loss)) for row in bad.itertuples())
-        flags += [f"{one}: {words} failed" for one in who]
+        failed = dict.fromkeys(map(FunctionalKey, bad["model"], bad["loss"]))
+        flags += [f"{functional.label}: {words} failed" for functional in failed]
     return flags
 
 
-def _row(tables: Tables, name: str, one: Functional, sources: Sources) -> dict[str, Any] | None:
+def _row(results: Results, name: str, functional: FunctionalKey, sources: Sources) -> dict[str, Any] | None:
     """Numbers of one functional on a molecule, of its first seed; None without an SCF row."""
-    mine = {table: _rows(tables[table], name, one) for table in SHOWN}
-    if mine["scf"].empty:
+    rows = {table: rows_of(first_seed(results.tables[table], name), functional) for table in SHOWN}
+    if rows["scf"].empty:
         return None
-    scf = mine["scf"].iloc[0]
-    warm = mine["warmstart"][mine["warmstart"]["guess"] == "density"]
-    states = mine["tddft"][(mine["tddft"]["method"] == "tddft") & mine["tddft"]["converged"]]
+    scf = rows["scf"].iloc[0]
+    builds = rows["warmstart"].loc[rows["warmstart"]["guess"] == "density", "hybrid_fock_builds"]
+    states = rows["tddft"][(rows["tddft"]["method"] == "tddft") & rows["tddft"]["converged"]]
+    errors = ", ".join(true_minus(f"{round(error, 2) + 0:+.2f}") for error in states["error_eV"])
     links = [
         (words, link)
         for table, words in SHOWN.items()
-        if len(mine[table]) and (link := sources.log(table, *one, int(scf["seed"]), name))
+        if len(rows[table]) and (link := sources.log(table, *functional, int(scf["seed"]), name))
     ]
     return {
-        "name": label(one),
-        "key": theme.key(one),
+        "name": functional.label,
+        "key": functional.style,
         "converged": "yes" if scf["converged"] else "NO",
         "cells": [
-            _text(scf["cycles"], 0),
-            _text(scf["e_tot_error_mEh"]),
-            _text(scf["e_tot_error_fit_mEh"]),
-            _text(scf["e_rho_mEh"]),
-            _text(scf["dipole_error_debye"]),
-            _text(warm["hybrid_fock_builds"].iloc[0], 0) if len(warm) else "–",
-            ", ".join(f"{round(error, 2) + 0:+.2f}".replace("-", "−") for error in states["error_eV"]) or "–",
+            _count(scf["cycles"]),
+            *(true_minus(number(scf[column])) for column in ERRORS),
+            _count(builds.iloc[0]) if len(builds) else DASH,
+            errors or DASH,
         ],
         "links": links,
     }
 
 
-def _rows(table: pd.DataFrame, name: str, one: Functional) -> pd.DataFrame:
-    rows = table[(table["molecule"] == name) & (table["split"] == "test")]
-    rows = rows[(rows["model"] == one[0]) & (rows["loss"] == one[1])]
-    return rows[rows["seed"] == rows["seed"].min()]
-
-
-def _text(value: Any, digits: int = 3) -> str:
-    if pd.isna(value):
-        return "–"
-    return str(int(value)) if digits == 0 else number(float(value), digits).replace("-", "−")
+def _count(value: Any) -> str:
+    return DASH if pd.isna(value) else str(int(value))

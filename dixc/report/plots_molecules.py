@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from dixc.report.theme import REFERENCE, colour, empty_axes, figure, plain
-from dixc.tables.compare import Functional, label
-from dixc.tables.metrics import floats
+from dixc.tables.results import Results
+from dixc.tables.samples import Flags, Floats, floats, rows_of
+from dixc.tables.schema import FunctionalKey
 
 WIDTH = 12.5  # inches
 WIDTH_EV = 0.3  # full width at half maximum of the bands
@@ -20,36 +23,32 @@ HEIGHT = 0.78  # of the strongest band, in lines
 TICK = 0.2
 FAILED = "#B00020"
 LINES = ("-", "--", "-.")
-ACCELERATED = ":"
-Tables = dict[str, pd.DataFrame]
+ACCELERATED: Literal[":"] = ":"
 
 
-def molecule_figure(tables: Tables, name: str, chosen: list[Functional], reference: str) -> Figure | None:
-    """Spectrum, the functionals' own SCFs and the reference's SCFs of a test molecule; None without any data.
+def molecule_figure(results: Results, name: str) -> Figure | None:
+    """Spectrum, own SCFs and the reference's SCFs of a test molecule; None without any data.
 
-    Args:
-        tables: `spectra` and `convergence` are read; of several seeds the first.
-        name: the molecule.
-        chosen: functionals, one line of the spectrum each.
-        reference: name of the reference functional.
+    Of several seeds the first is shown.
     """
-    spectra, cycles = (first_seed(tables[key], name) for key in ("spectra", "convergence"))
+    spectra, cycles = (first_seed(results.tables[table], name) for table in ("spectra", "convergence"))
     spectra = spectra[spectra["method"] == "tddft"]
     if spectra.empty and cycles.empty:
         return None
-    height = 1.35 + 0.3 * (1 + len(chosen))
+    functionals, reference = results.functionals, results.config.reference.functional
+    height = 1.35 + 0.3 * (1 + len(functionals))
     result, axes = figure(1, 3, WIDTH, height, layout=None, width_ratios=[1.5, 1, 1])
-    # places for what stands around the panels: the longest name to the left, titles above, axis labels below
-    left = 0.25 + 0.085 * max(len(name) for name in (reference, *map(label, chosen)))
+    # around the panels: the longest name to the left, titles above, axis labels below
+    left = 0.25 + 0.085 * max(map(len, (reference, *(key.label for key in functionals))))
     result.subplots_adjust(left / WIDTH, 0.5 / height, 1 - 0.1 / WIDTH, 1 - 0.3 / height, wspace=0.28)
     panels = axes[0]
-    _spectrum(panels[0], spectra, chosen, reference)
+    _spectrum(panels[0], spectra, functionals, reference)
     titles = {
         "functional": "Each functional's own SCF",
         "reference": f"SCF of {plain(reference)} from its density",
     }
     for panel, (scf_of, title) in zip(panels[1:], titles.items(), strict=True):
-        _convergence(panel, cycles[cycles["scf_of"] == scf_of], chosen, title)
+        _convergence(panel, cycles[cycles["scf_of"] == scf_of], results.models, title)
     panels[1].set_ylabel("orbital gradient / hartree")
     return result
 
@@ -62,7 +61,7 @@ def first_seed(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows[rows["seed"] == rows.groupby(["model", "loss"])["seed"].transform("min")]
 
 
-def _spectrum(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], reference: str) -> None:
+def _spectrum(panel: Axes, rows: pd.DataFrame, functionals: list[FunctionalKey], reference: str) -> None:
     """A line a functional: ticks at the states, bands with areas of the oscillator strengths."""
     panel.set_title("Lowest singlets: ticks are states, bands their intensity")
     if rows.empty:
@@ -70,11 +69,10 @@ def _spectrum(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], referen
         return
     states = rows.drop_duplicates("state")
     lines = [(reference, floats(states["reference_eV"]), floats(states["reference_strength"]), REFERENCE)]
-    for one in chosen:
-        mine = rows[(rows["model"] == one[0]) & (rows["loss"] == one[1]) & rows["converged"]]
-        lines.append(
-            (label(one), floats(mine["excitation_eV"]), floats(mine["oscillator_strength"]), colour(one))
-        )
+    for functional in functionals:
+        mine = rows_of(rows, functional, converged=True)
+        energies, strengths = floats(mine["excitation_eV"]), floats(mine["oscillator_strength"])
+        lines.append((functional.label, energies, strengths, colour(functional)))
     everything = np.concatenate([energies for _, energies, _, _ in lines])
     grid = np.linspace(np.nanmin(everything) - 0.6, np.nanmax(everything) + 0.6, 160)
     bands = [_bands(grid, energies, strengths) for _, energies, strengths, _ in lines]
@@ -84,8 +82,8 @@ def _spectrum(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], referen
         seen = band > 0.004 * strongest
         for start, stop in _runs(seen):
             top = place - HEIGHT * band[start:stop] / strongest
-            panel.fill([grid[start], *grid[start:stop], grid[stop - 1]], [place, *top, place], color=ink, alpha=0.3,
-                       linewidth=0)  # fmt: skip
+            x = [grid[start], *grid[start:stop], grid[stop - 1]]
+            panel.fill(x, [place, *top, place], color=ink, alpha=0.3, linewidth=0)
         panel.vlines(energies, place - TICK, place + TICK, color=ink, linewidth=1.8)
     for energy in lines[0][1]:
         panel.axvline(energy, color=REFERENCE, linewidth=0.6, linestyle=":", zorder=0)
@@ -98,42 +96,36 @@ def _spectrum(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], referen
     panel.grid(axis="y", visible=False)
 
 
-def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+def _runs(flags: Flags) -> list[tuple[int, int]]:
     """(start, stop) of every run of true flags."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _bands(grid: np.ndarray, energies: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """Sum of Gaussians of unit area times oscillator strength, eV^-1; zero where strengths are unknown."""
+def _bands(grid: Floats, energies: Floats, strengths: Floats) -> Floats:
+    """Sum of unit Gaussians times oscillator strength, eV^-1; zero where that is unknown."""
     width = WIDTH_EV / np.sqrt(8 * np.log(2))
     known = np.isfinite(energies) & np.isfinite(strengths)
     shapes = np.exp(-((grid - energies[known, None]) ** 2) / (2 * width**2)) / (width * np.sqrt(2 * np.pi))
-    return (strengths[known, None] * shapes).sum(axis=0)
+    total: Floats = (strengths[known, None] * shapes).sum(axis=0)
+    return total
 
 
-def _convergence(panel: Axes, rows: pd.DataFrame, chosen: list[Functional], title: str) -> None:
+def _convergence(panel: Axes, rows: pd.DataFrame, models: list[str], title: str) -> None:
     """Gradient norm by cycle, a curve a functional (and the default guess in black)."""
     panel.set_title(title)
     if rows.empty:
         empty_axes(panel, "not recorded")
         return
-    models = list(dict.fromkeys(model for model, loss in chosen if loss != "none"))
     for (model, loss, guess), curve in rows.groupby(["model", "loss", "guess"], sort=False):
         curve = curve.sort_values("cycle")
         own = not (guess == "minao" and (rows["scf_of"] == "reference").all())
-        ink = colour((model, loss)) if own else REFERENCE
+        ink = colour(FunctionalKey(model, loss)) if own else REFERENCE
         style = LINES[models.index(model) % len(LINES)] if own and model in models else "-"
         if guess == "accelerate":
             style = ACCELERATED
-        panel.plot(
-            floats(curve["cycle"]),
-            floats(curve["gradient_Eh"]),
-            color=ink,
-            linestyle=style,
-            linewidth=1.4,
-            alpha=0.85,
-        )
+        x, y = floats(curve["cycle"]), floats(curve["gradient_Eh"])
+        panel.plot(x, y, color=ink, linestyle=style, linewidth=1.4, alpha=0.85)
         if not curve["converged"].all():
             last = curve.iloc[-1]
             panel.plot([last["cycle"]], [last["gradient_Eh"]], "x", color=FAILED, markersize=9)

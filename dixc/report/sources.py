@@ -1,4 +1,4 @@
-"""The molecules of a run as the molecules stage lists them, and the log files behind rows of the tables."""
+"""The molecules of a run as molecules.csv lists them, and the logs behind rows of tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sources:
     """What the report knows of its run beside the tables.
 
     Attributes:
-        molecules: entries of molecules.csv (formula, smiles, chunk, ...) by name; empty if it was not given.
+        molecules: entries of molecules.csv (formula, smiles, chunk, ...) by name, or empty.
         root: folder of the run, where `logs/` is; None for no links.
     """
 
@@ -45,7 +45,7 @@ class Sources:
         return frozenset().union(*map(self.elements, train))
 
     def log(self, table: str, model: str, loss: str, seed: int, molecule: str, guess: str = "") -> str | None:
-        """Link (relative to the run's folder) to the log behind a row; None if there is no such file."""
+        """Link (relative to the run's folder) to the log behind a row; None if there is none."""
         chunk = self.molecules.get(molecule, {}).get("chunk")
         functional = model if loss == "none" else f"{model}-{loss}-{seed}"
         if guess == "minao":

@@ -1,87 +1,95 @@
-"""The results of a run as a small table for the terminal; reads summary.csv alone and imports nothing heavy."""
+"""The results of a run as a small table, from summary.csv alone; imports nothing heavy."""
 
 from __future__ import annotations
 
 import csv
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
-UNSEEN = "unseen_element_molecules"  # as dixc.tables.metrics, which imports pandas
-# metric of summary.csv -> heading and decimals
-COLUMNS = {
-    "e_rho_mEh": ("E_rho/mEh", 2),
-    "e_tot_mae_mEh": ("E MAE/mEh", 1),
-    "e_tot_mae_fit_mEh": ("fitted/mEh", 1),
-    "warmstart_fock_builds_density": ("builds", 1),
-    "warmstart_fock_builds_accelerate": ("builds, acc.", 1),
-    "tddft_mae_eV": ("TDDFT MAE/eV", 3),
-}
+from dixc.tables.metrics import METRICS, UNSEEN, lead_first
+from dixc.tables.schema import FunctionalKey
+from dixc.text import aligned, fixed
+
+FITTED = "e_tot_mae_fit_mEh"  # no value for elements that training lacks, which is no failure
+MINAO = "warmstart_fock_builds_minao"
+
+
+@dataclass
+class Summary:
+    """What the terminal shows of summary.csv.
+
+    Attributes:
+        values: test values by functional and metric.
+        failed: largest number of failed molecules of any metric, by functional and split.
+        minao: Fock builds of the default guess.
+        unseen: test molecules with an element that no training molecule has.
+    """
+
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, dict[str, int]] = field(default_factory=dict)
+    minao: float = math.nan
+    unseen: int = 0
 
 
 def summary_text(summary: Path, report: Path | None = None) -> str:
-    """Means over test molecules, a line a functional; empty if the file is not there or not such a table.
+    """Means over test molecules, a line a functional; empty without such a file.
 
     Args:
         summary: the run's tables/summary.csv.
         report: the page, to be named at the end.
     """
-    values, failed, minao, unseen = _read(Path(summary))
-    if not values:
+    try:
+        shown = _read(Path(summary))
+    except (OSError, KeyError, ValueError, UnicodeDecodeError):
         return ""
-    shown = [metric for metric in COLUMNS if any(metric in row for row in values.values())]
-    rows = [["test molecules", *(COLUMNS[metric][0] for metric in shown), "failed"]]
-    for name, row in values.items():
-        rows.append(
-            [name, *(_number(row.get(metric), COLUMNS[metric][1]) for metric in shown), str(failed[name])]
-        )
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-             for row in rows]  # fmt: skip
+    if not shown.values:
+        return ""
+    present = {name for values in shown.values.values() for name in values}
+    columns = {
+        metric.name: metric.terminal
+        for metric in lead_first(METRICS)
+        if metric.terminal and metric.name in present
+    }
+    rows = [["test molecules", *(heading for heading, _ in columns.values()), "failed"]]
+    rows += [
+        [
+            name,
+            *(fixed(values.get(metric), decimals, "-") for metric, (_, decimals) in columns.items()),
+            str(sum(shown.failed[name].values())),
+        ]
+        for name, values in shown.values.items()
+    ]
+    lines = aligned(rows, right=range(1, len(rows[0])))
     lines.insert(1, "-" * len(lines[0]))
-    if any(metric.startswith("warmstart") for metric in shown):
-        usual = f", {minao:.1f} from the default guess" if math.isfinite(minao) else ""
+    if any(metric.startswith("warmstart") for metric in columns):
+        usual = f", {shown.minao:.1f} from the default guess" if math.isfinite(shown.minao) else ""
         lines.append(f"builds: Fock builds of the reference functional from the functional's density{usual}")
     lines.append("failed: molecules with a calculation that did not converge, all splits and seeds")
-    if unseen:
-        lines.append(
-            f"{unseen} of the test molecules: an element that no training molecule has; not in the fitted energies"
-        )
+    if shown.unseen:
+        why = "an element that no training molecule has; not in the fitted energies"
+        lines.append(f"{shown.unseen} of the test molecules: {why}")
     if report is not None:
         lines.append(f"report: {report}")
     return "\n".join(lines)
 
 
-def _read(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, int], float, int]:
-    """Test values by functional and metric, largest number of failed molecules, builds of the default guess, and the
-    number of test molecules with an element that no training molecule has.
-    """
-    values: dict[str, dict[str, float]] = {}
-    failed: dict[str, int] = {}
-    counts: dict[tuple[str, str], int] = {}
-    minao, unseen = math.nan, 0
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                metric, value = row["metric"], float(row["value"] or "nan")
-                if "_minao" in metric:
-                    minao = value if metric == "warmstart_fock_builds_minao" else minao
-                    continue
-                if metric == UNSEEN:
-                    unseen = max(unseen, round(value)) if row["split"] == "test" else unseen
-                    continue
-                name = row["model"] if row["loss"] == "none" else f"{row['model']} {row['loss']}"
-                # a molecule that fails in its SCF fails in what follows too: the worst metric of a split counts;
-                # the fit has no value for elements that no training molecule has, which is no failure
-                bad = 0 if metric == "e_tot_mae_fit_mEh" else int(row["n_failed"])
-                counts[name, row["split"]] = max(counts.get((name, row["split"]), 0), bad)
-                if row["split"] == "test":
-                    values.setdefault(name, {})[metric] = value
-    except (OSError, KeyError, ValueError, UnicodeDecodeError):
-        return {}, {}, minao, 0
-    for (name, _), count in counts.items():
-        failed[name] = failed.get(name, 0) + count
-    return values, failed, minao, unseen
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+def _read(path: Path) -> Summary:
+    shown = Summary()
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            metric, split, value = row["metric"], row["split"], float(row["value"] or "nan")
+            if metric == MINAO:
+                shown.minao = value
+            if "_minao" in metric:
+                continue
+            if metric == UNSEEN:
+                shown.unseen = max(shown.unseen, round(value)) if split == "test" else shown.unseen
+                continue
+            name = FunctionalKey(row["model"], row["loss"]).label
+            # who fails in the SCF fails in what follows too: the worst metric of a split counts
+            failed = shown.failed.setdefault(name, {})
+            failed[split] = max(failed.get(split, 0), 0 if metric == FITTED else int(row["n_failed"]))
+            if split == "test":
+                shown.values.setdefault(name, {})[metric] = value
+    return shown

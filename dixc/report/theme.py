@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
 
-from dixc.tables.compare import Functional
+from dixc.tables.samples import Floats
+from dixc.tables.schema import LOSS_WORDS, FunctionalKey
 
-# Okabe and Ito's palette, told apart with any colour vision; each name keeps its colour in every figure
-COLOURS = {"pbe": "#8C8C8C", "r2scan": "#CC79A7", "base": "#E69F00", "grad": "#009E73", "hess": "#0072B2"}
-MARKERS = {"pbe": "v", "r2scan": "^", "base": "o", "grad": "s", "hess": "D"}
+# each name keeps its colour in every figure; those of the losses are in the schema
+COLOURS = {"pbe": "#8C8C8C", "r2scan": "#CC79A7"} | {loss: words.colour for loss, words in LOSS_WORDS.items()}
+MARKERS = {"pbe": "v", "r2scan": "^"} | {loss: words.marker for loss, words in LOSS_WORDS.items()}
 OTHER_COLOURS = ("#56B4E9", "#D55E00", "#F0E442")
 OTHER_MARKERS = ("P", "X", "*")
 REFERENCE = "#000000"
 PAPER = "#BBBBBB"
-STYLE = {
-    "svg.hashsalt": "dixc", "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10,
-    "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "axes.spines.top": False, "axes.spines.right": False,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.7,
-    "legend.frameon": False, "figure.dpi": 100, "savefig.dpi": 150,
-}  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "dixc",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+}
 # letters as text: laid out in DejaVu Sans, and Verdana is as wide where a reader does not have that
-AS_TEXT = {"svg.fonttype": "none"}
+AS_TEXT: dict[Any, Any] = {"svg.fonttype": "none"}
 FONTS = ("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
 # attributes of an SVG file that are coordinates in points; a scale must keep its digits
 PLACES = re.compile(r'(?<= )(?:d|x|y|x1|x2|y1|y2)="[^"]*"')
@@ -39,18 +52,15 @@ LONG_NUMBER = re.compile(r"-?(\d+)\.\d{2,}")
 MANY_DOTS = 1500
 
 
-def key(functional: Functional) -> str:
-    """What colour and marker hang on: the loss, or the baseline's name."""
-    return functional[0] if functional[1] == "none" else functional[1]
-
-
-def colour(functional: Functional) -> str:
-    name = key(functional)
+def colour(functional: FunctionalKey) -> str:
+    """The colour of a functional's loss, or of its name if it was not trained."""
+    name = functional.style
     return COLOURS.get(name) or OTHER_COLOURS[sum(map(ord, name)) % len(OTHER_COLOURS)]
 
 
-def marker(functional: Functional) -> str:
-    name = key(functional)
+def marker(functional: FunctionalKey) -> str:
+    """The marker, as `colour`."""
+    name = functional.style
     return MARKERS.get(name) or OTHER_MARKERS[sum(map(ord, name)) % len(OTHER_MARKERS)]
 
 
@@ -73,9 +83,9 @@ def figure(
     columns: int,
     width: float,
     height: float,
-    layout: str | None = "constrained",
-    **options: object,
-) -> tuple[Figure, np.ndarray]:
+    layout: Literal["constrained"] | None = "constrained",
+    **options: Any,
+) -> tuple[Figure, NDArray[Any]]:
     """A figure with a grid of axes, (rows, columns); sizes in inches.
 
     Without a layout the caller places the axes, which takes half the time: for many figures.
@@ -105,7 +115,7 @@ def to_svg(result: Figure) -> str:
 
 
 def _rounded(attribute: re.Match[str]) -> str:
-    """Coordinates to a tenth of a point (small ones, such as a marker's, to a hundredth): nobody can see it."""
+    """Coordinates to a tenth of a point, small ones (a marker's) to a hundredth: not to be seen."""
     return LONG_NUMBER.sub(
         lambda number: f"{float(number[0]):.{1 if len(number[1]) > 1 else 2}f}", attribute[0]
     )
@@ -118,36 +128,36 @@ def drawn(make: Callable[..., Figure | None], *data: object, nothing: str) -> st
 
 
 def drawn_small(make: Callable[..., Figure | None], *data: object) -> str:
-    """SVG of `make(*data)` with letters as text in the reader's font: smaller, for many figures. Empty for None."""
+    """SVG of `make(*data)` with letters as text in the reader's font: smaller. Empty for None."""
     with style(), mpl.rc_context(AS_TEXT):
         result = make(*data)
         return "" if result is None else to_svg(result).replace(*FONTS)
 
 
-def dots(
-    axes: Axes, x: Sequence[float], y: Sequence[float], functional: Functional, **options: object
-) -> None:
+def dots(axes: Axes, x: ArrayLike, y: ArrayLike, functional: FunctionalKey, **options: Any) -> None:
     """A cloud of single values in a functional's colour and marker."""
-    settings = {"s": 16, "alpha": 0.55, "linewidths": 0.0, "rasterized": len(x) > MANY_DOTS} | options
-    axes.scatter(x, y, color=colour(functional), marker=marker(functional), **settings)
+    settings: dict[str, Any] = {"s": 16, "alpha": 0.55, "linewidths": 0.0}
+    settings["rasterized"] = np.size(x) > MANY_DOTS
+    axes.scatter(x, y, color=colour(functional), marker=marker(functional), **settings | options)
 
 
-def jitter(count: int, width: float) -> np.ndarray:
+def jitter(count: int, width: float) -> Floats:
     """Fixed offsets in [-width, width] that keep dots apart; the same at every run."""
     golden = 0.6180339887498949
-    return width * (2 * ((np.arange(count) * golden) % 1.0) - 1)
+    return width * (2 * ((np.arange(count, dtype=np.float64) * golden) % 1.0) - 1)
 
 
-def log_if_wide(axes: Axes, which: str, values: np.ndarray) -> np.ndarray:
+def log_if_wide(axes: Axes, which: str, values: Floats) -> Floats:
     """Use a log axis if positive values span more than a factor of 8.
 
-    Values further than 1000 times below the largest, which would squeeze all others, go to the lower edge.
+    Values below a thousandth of the largest would squeeze all others: they go to the edge.
     """
     positive = values[values > 0]
     if not len(positive) or positive.max() / positive.min() < 8:
         return values
     getattr(axes, f"set_{which}scale")("log")
-    return np.maximum(values, max(positive.min() / 2, positive.max() / 1000))
+    edge = float(max(positive.min() / 2, positive.max() / 1000))
+    return np.maximum(values, np.float64(edge))
 
 
 def few_ticks(axes: Axes, which: str) -> None:

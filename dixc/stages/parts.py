@@ -11,9 +11,6 @@ from dixc.store import decoding
 if TYPE_CHECKING:
     import h5py
 
-# which functional and which molecule a row is about
-TAGS = ["model", "loss", "seed", "split", "molecule", "n_heavy", "converged"]
-
 
 def read_tags(chunk: h5py.File, path: Path) -> dict[str, Any]:
     """Model, loss and seed of an open SCF chunk.

@@ -1,4 +1,4 @@
-"""Report stage: a self-contained HTML page from tables and training logs, and its figures as single files."""
+"""Report stage: a self-contained HTML page of tables and training logs, and its figures."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from dixc.report import TABLES, figures, html
-from dixc.report.plots_training import read_logs
+from dixc.report import figures, html
 from dixc.report.sources import Sources, read_molecules
 from dixc.report.terminal import summary_text
+from dixc.report.training_logs import read_logs
 from dixc.store.folder import staged
-from dixc.tables.merge import COLUMNS, as_types, read_table
+from dixc.tables.frames import empty_table, read_table
+from dixc.tables.results import Results
+from dixc.tables.schema import TABLES
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -31,7 +31,7 @@ def run(
 
     Args:
         config: the run's config.
-        tables: folder with the tables that `dixc.report.TABLES` names.
+        tables: folder with the tables of the schema.
         training: training logs, {model}-{loss}-{seed}.csv each.
         out: HTML file; links to logs lead to the folder `logs` beside it, where it has them.
         molecules: molecules.csv of the run, for formulas and logs.
@@ -43,18 +43,16 @@ def run(
     from dixc.store import sidecar
 
     tables, out = Path(tables), Path(out)
-    read = {name: read_table(tables / f"{name}.csv", name) for name in TABLES if name not in OF_DETAILS}
-    summary = read.pop("summary")
-    read |= {name: _read_details(tables / f"{name}.csv", name) for name in OF_DETAILS}
+    results = _read(config, tables)
     sources = Sources({} if molecules is None else read_molecules(molecules), out.parent)
     logs = read_logs(training)
-    drawn = figures.draw_all(config, read, logs)
+    drawn = figures.draw_all(results, logs)
     record = provenance.collect() | provenance.origin(config.digest)
     of_tables = sidecar.read_sidecar(tables / "summary.csv")
     if of_tables is not None:
         of_tables.pop("packages", None)
         record |= {"molecules": of_tables.pop("molecules", "unknown"), "tables": of_tables}
-    text = html.page(config, read, summary, logs, drawn, record, sources) + sidecar.comment(record)
+    text = html.page(results, logs, drawn, record, sources) + sidecar.comment(record)
     with staged(out.parent) as folder:
         for figure in drawn:
             (folder / f"{figure.name}.svg").write_text(
@@ -68,7 +66,11 @@ def run(
     print(summary_text(tables / "summary.csv", out))
 
 
-def _read_details(path: Path, name: str) -> pd.DataFrame:
-    if path.exists():
-        return read_table(path, name)
-    return as_types(pd.DataFrame(columns=COLUMNS[name]), name)
+def _read(config: Config, folder: Path) -> Results:
+    tables = {}
+    for name in TABLES:
+        path = folder / f"{name}.csv"
+        absent = name in OF_DETAILS and not path.exists()
+        tables[name] = empty_table(name) if absent else read_table(path, name)
+    summary = tables.pop("summary")
+    return Results(config, tables, summary)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dixc import provenance
-from dixc.tables.merge import Paths, merge, write_tables
-from dixc.tables.metrics import summarise
+from dixc.tables import details
+from dixc.tables.frames import write_tables
+from dixc.tables.merge import Paths, merge
+from dixc.tables.summary import summarise
 
 if TYPE_CHECKING:
     from dixc.config import Config
@@ -27,11 +29,9 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
         out: folder of the tables.
 
     Raises:
-        InputError: a part is missing, damaged, of another kind, or tells of the same molecule as another part; or a
-            molecule is in two splits.
+        InputError: a part is missing, damaged, of another kind, or tells of the same molecule as
+            another part; or a molecule is in two splits.
     """
-    from dixc.tables import details
-
     tables = merge(scf, warmstart, tddft)
     tables["summary"] = summarise(tables)
     tables |= details.collect(scf, warmstart, tddft)
@@ -42,8 +42,9 @@ def record_of(config: Config | None, scf: Paths) -> dict[str, Any]:
     """Provenance of the tables: this program's, and that of the programs that made the SCF parts.
 
     Returns:
-        as of `provenance.collect` and `provenance.origin`; `made_by`: distinct versions of the programs behind the
-        parts, each with its number of files; `packages`: versions of all installed packages.
+        as of `provenance.collect` and `provenance.origin`; `made_by`: distinct versions of the
+        programs behind the parts, each with its number of files; `packages`: versions of all
+        installed packages.
     """
     from pyscf.dft import libxc  # noqa: F401  (its version is known only once it is loaded)
 

@@ -22,7 +22,7 @@ from dixc.evaluation.tddft import solved_mean_field, state_rows
 from dixc.functionals import files
 from dixc.reference.derivatives import has_excitations
 from dixc.reference.record import read_failures, read_records
-from dixc.stages.parts import TAGS, failed_row, read_tags
+from dixc.stages.parts import failed_row, read_tags
 from dixc.store import (
     molecule_group,
     molecules_hash,
@@ -31,11 +31,7 @@ from dixc.store import (
     require_writable,
     write_csv,
 )
-
-ENERGIES = ["excitation_eV", "reference_eV", "error_eV", "overlap_error_eV"]
-# no unit; in the run's spectra.csv, not in its tddft.csv
-STRENGTHS = ["oscillator_strength", "reference_strength"]
-COLUMNS = [*TAGS, "method", "state", *ENERGIES, *STRENGTHS]
+from dixc.tables.schema import TABLES
 
 
 def run(
@@ -85,4 +81,5 @@ def run(
         derivatives=derivatives,
         scf=scf,
     )
-    write_csv(out, pd.DataFrame(rows, columns=COLUMNS), provenance.collect() | hashes)
+    table = pd.DataFrame(rows, columns=TABLES["tddft"].part_columns)
+    write_csv(out, table, provenance.collect() | hashes)

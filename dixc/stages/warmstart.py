@@ -17,12 +17,11 @@ from tqdm import tqdm
 
 from dixc import provenance
 from dixc.config.evaluation import EvaluationScf
-from dixc.evaluation.history import BUILD_ERRORS
 from dixc.evaluation.warmstart import density_rows, guess_row
 from dixc.functionals import files
 from dixc.functionals.base import Functional
 from dixc.reference.record import read_failures, read_records, read_settings
-from dixc.stages.parts import TAGS, failed_row, read_tags
+from dixc.stages.parts import failed_row, read_tags
 from dixc.store import (
     molecule_group,
     molecules_hash,
@@ -31,11 +30,8 @@ from dixc.store import (
     require_writable,
     write_csv,
 )
+from dixc.tables.schema import TABLES
 
-BUILDS = ["cycles", "hybrid_fock_builds", "cheap_fock_builds"]
-# hartree, one number a cycle, spaces between; not in the run's table
-HISTORY = ["scf_energies", "scf_gradients"]
-COLUMNS = [*TAGS, "guess", *BUILDS, "wall_s", "wall_total_s", "e_diff_Eh", *HISTORY, *BUILD_ERRORS]
 Rows = list[dict[str, Any]]
 
 
@@ -103,5 +99,5 @@ def _failed_rows(reference: Path, guesses: Sequence[str]) -> Rows:
 
 
 def _write(out: Path, tags: dict[str, Any], rows: Rows, made_from: dict[str, Any]) -> None:
-    table = pd.DataFrame([tags | row for row in rows], columns=COLUMNS)
+    table = pd.DataFrame([tags | row for row in rows], columns=TABLES["warmstart"].part_columns)
     write_csv(out, table, provenance.collect() | made_from)

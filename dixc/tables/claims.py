@@ -1,16 +1,21 @@
-"""The figures of the paper (arXiv:2606.04279) beside those of a run."""
+"""The claims of the paper (arXiv:2606.04279), and what a run has beside them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import pandas as pd
 
-from dixc.tables.compare import Change, compare, functionals, number, signed_percent
-from dixc.tables.metrics import BY_NAME, samples
+from dixc.config import Config
+from dixc.tables.judge import Verdict, judge_claim, percent_change
+from dixc.tables.metrics import BY_NAME, Metric
+from dixc.tables.results import Results
+from dixc.tables.schema import BASE, FunctionalKey
+from dixc.text import number, signed_percent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """One of the paper's figures.
 
@@ -23,7 +28,7 @@ class Claim:
         model: the architecture it was claimed for, or None for the mean over architectures.
     """
 
-    metric: str
+    metric: Metric
     title: str
     figure: str
     low: float
@@ -31,35 +36,75 @@ class Claim:
     loss: str | None = None
     model: str | None = None
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether it is about work saved against the default guess, and not against `base`."""
+        return self.metric.source.against_minao
 
-NONE = float("nan")
+    def is_about(self, loss: str) -> bool:
+        """Whether it is about a loss; never `base`, with which the others are compared."""
+        return loss != BASE and self.loss in (None, loss)
+
+
 CLAIMS = (
-    Claim("e_tot_mae_mEh", "Total-energy MAE, DI-Loss against energy and density supervision",
-          "−66 % (mean over 4 architectures)", -66.0, -66.0),
-    Claim("e_tot_mae_fit_mEh", "The same after a fit of per-element energies", "not reported", NONE, NONE),
-    Claim("e_rho_mEh", "E_rho, DI-Loss against energy and density supervision",
-          "1.2 → 0.8 mEh, that is −33 % (mean over architectures)", -100 / 3, -100 / 3),
-    Claim("warmstart_cycles_saved_percent", "Iterations of the hybrid's SCF from the distilled density, "
-          "against the default guess", "up to −50 %", -50.0, 0.0),
-    Claim("tddft_mae_eV", "TDDFT: MAE of excitation energies of XCdiff with Hessian supervision",
-          "−19 to −35 %", -35.0, -19.0, "hess", "xcdiff"),
-)  # fmt: skip
+    Claim(
+        BY_NAME["e_tot_mae_mEh"],
+        "Total-energy MAE, DI-Loss against energy and density supervision",
+        "−66 % (mean over 4 architectures)",
+        -66.0,
+        -66.0,
+    ),
+    Claim(
+        BY_NAME["e_tot_mae_fit_mEh"],
+        "The same after a fit of per-element energies",
+        "not reported",
+        nan,
+        nan,
+    ),
+    Claim(
+        BY_NAME["e_rho_mEh"],
+        "E_rho, DI-Loss against energy and density supervision",
+        "1.2 → 0.8 mEh, that is −33 % (mean over architectures)",
+        -100 / 3,
+        -100 / 3,
+    ),
+    Claim(
+        BY_NAME["warmstart_cycles_saved_percent"],
+        "Iterations of the hybrid's SCF from the distilled density, against the default guess",
+        "up to −50 %",
+        -50.0,
+        0.0,
+    ),
+    Claim(
+        BY_NAME["tddft_mae_eV"],
+        "TDDFT: MAE of excitation energies of XCdiff with Hessian supervision",
+        "−19 to −35 %",
+        -35.0,
+        -19.0,
+        "hess",
+        "xcdiff",
+    ),
+)
 REFERENCE = ("b3lyp", "def2svp")
-DERIVATIVE_LOSSES = ("grad", "hess")
 
 
-def is_comparable(config) -> bool:
-    """Whether a run distils what the paper does, B3LYP/def2-SVP; else its figures mean nothing here."""
+def is_comparable(config: Config) -> bool:
+    """Whether a run distils what the paper does; else its figures mean nothing here."""
     reference = config.reference
     basis = reference.basis.lower().replace("-", "").replace("_", "").replace(" ", "")
     return (reference.functional.strip().lower(), basis) == REFERENCE
 
 
 @dataclass(frozen=True)
-class Ours:
-    """Our figure for a claim and functional: percent (negative: fewer, smaller), and in words.
+class Finding:
+    """What the run has for a claim, of one model and loss, or of the mean over its models.
 
-    `means` are those of `base` and of this loss, in the metric's unit, where the figure compares the two.
+    Attributes:
+        percent: change (negative: fewer, smaller).
+        words: the change in words, with the numbers behind it.
+        verdict: on the change; None for savings, which are not judged ("up to" claims no mean).
+        judgement: on the claim, in words; empty for savings.
+        by_seed: the compared numbers, columns new and old, index seed; None for savings.
     """
 
     claim: Claim
@@ -67,8 +112,9 @@ class Ours:
     loss: str
     percent: float
     words: str
-    verdict: str
-    means: tuple[float, float] | None = None
+    verdict: Verdict | None = None
+    judgement: str = ""
+    by_seed: pd.DataFrame | None = None
     is_mean: bool = False
 
     @property
@@ -77,71 +123,66 @@ class Ours:
         return f"{self.loss}, {self.model}" if self.is_mean else f"{self.model} {self.loss}"
 
 
-def ours(config, tables: dict[str, pd.DataFrame]) -> list[Ours]:
-    """Every claim beside every model and loss of the run that has data for it."""
-    found = []
-    learned = [one for one in functionals(config, tables) if one[1] != "none"]
+def findings(results: Results) -> list[Finding]:
+    """Every claim beside the models and losses that have data for it, then beside their means."""
+    singles = []
     for claim in CLAIMS:
-        for model, loss in learned:
-            if BY_NAME[claim.metric].against_minao:
-                found.append(_saving(claim, tables, model, loss))
-            elif loss in DERIVATIVE_LOSSES and claim.loss in (None, loss):
-                change = compare(tables, claim.metric, (model, loss), (model, "base"))
-                found.append(change and _changed(claim, model, loss, change))
-    present = [one for one in found if one]
-    return present + _model_means(present)
-
-
-def _model_means(found: list[Ours]) -> list[Ours]:
-    """Every claim and loss that has more than one model, averaged over models: changes are those of the mean."""
-    averages = []
+        for functional in results.trained:
+            of_functional = _saving if claim.is_saving else _change
+            finding = of_functional(results, claim, functional)
+            if finding is not None:
+                singles.append(finding)
+    means = []
     for claim in CLAIMS:
-        for loss in dict.fromkeys(one.loss for one in found if one.claim is claim):
-            same = [one for one in found if one.claim is claim and one.loss == loss]
-            if len(same) > 1:
-                averages.append(_average(claim, loss, same))
-    return averages
+        for loss in dict.fromkeys(single.loss for single in singles if single.claim is claim):
+            same = [single for single in singles if single.claim is claim and single.loss == loss]
+            means.append(_mean(claim, loss, same) if len(same) > 1 else None)
+    return singles + [mean for mean in means if mean is not None]
 
 
-def _average(claim: Claim, loss: str, of_models: list[Ours]) -> Ours:
-    model = f"mean of {len(of_models)} models"
-    pairs = [one.means for one in of_models if one.means]
-    if not pairs:
-        percent = sum(one.percent for one in of_models) / len(of_models)
-        return Ours(claim, model, loss, percent, f"{signed_percent(percent)} on average", "", is_mean=True)
-    against, value = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
-    percent = 100 * (value / against - 1)
-    words = f"{signed_percent(percent)} ({number(against)} → {number(value)} {BY_NAME[claim.metric].unit})"
-    return Ours(claim, model, loss, percent, words, "", (against, value), is_mean=True)
-
-
-def _changed(claim: Claim, model: str, loss: str, change: Change) -> Ours:
-    unit = BY_NAME[claim.metric].unit
-    words = (
-        f"{signed_percent(change.percent)} ({number(change.against)} → {number(change.value)} {unit}, "
-        f"better on {change.n_better} of {change.n} molecules)"
-    )
-    means = change.against, change.value
-    return Ours(claim, model, loss, change.percent, words, change.verdict, means)
-
-
-def _saving(claim: Claim, tables: dict[str, pd.DataFrame], model: str, loss: str) -> Ours | None:
-    """Iterations saved against minao: mean and best molecule; in the words, all Fock builds as well."""
-    used = _used(tables, claim.metric, model, loss)
-    if used.empty:
+def _change(results: Results, claim: Claim, functional: FunctionalKey) -> Finding | None:
+    """Our change against `base`."""
+    if not claim.is_about(functional.loss):
         return None
-    saved = used.groupby("seed").mean().mean()
-    built = _used(tables, "warmstart_builds_saved_percent", model, loss).groupby("seed").mean().mean()
-    count = used.index.unique("molecule").size
+    change = results.change(claim.metric.name, functional, FunctionalKey(functional.model, BASE))
+    if change is None:
+        return None
+    more = f", better on {change.n_better} of {change.n} molecules"
+    return _judged(claim, *functional, change.by_seed, more)
+
+
+def _judged(
+    claim: Claim, model: str, loss: str, by_seed: pd.DataFrame, more: str = "", is_mean: bool = False
+) -> Finding:
+    """A finding of numbers by seed, new and old."""
+    change = percent_change(by_seed["new"], by_seed["old"])
+    old, new = (number(by_seed[side].mean()) for side in ("old", "new"))
+    words = f"{signed_percent(change.mean)} ({old} → {new} {claim.metric.unit}{more})"
+    # a claim about one architecture is none about another
+    claimed = claim.high if claim.model in (None, model) else nan
+    return Finding(claim, model, loss, change.mean, words, *judge_claim(change, claimed), by_seed, is_mean)
+
+
+def _mean(claim: Claim, loss: str, of_models: list[Finding]) -> Finding | None:
+    """The mean over models. A change is that of the means, of the seeds that all models have."""
+    model = f"mean of {len(of_models)} models"
+    if claim.is_saving:
+        percent = sum(finding.percent for finding in of_models) / len(of_models)
+        return Finding(claim, model, loss, percent, f"{signed_percent(percent)} on average", is_mean=True)
+    frames = [finding.by_seed for finding in of_models if finding.by_seed is not None]
+    by_seed = (sum(frames[1:], frames[0]) / len(frames)).dropna()
+    return None if by_seed.empty else _judged(claim, model, loss, by_seed, is_mean=True)
+
+
+def _saving(results: Results, claim: Claim, functional: FunctionalKey) -> Finding | None:
+    """Iterations saved against minao: mean and best molecule; the words have Fock builds too."""
+    rows = results.used(claim.metric.name, functional)
+    if rows.empty:
+        return None
+    saved = results.mean(claim.metric.name, functional)
+    built = results.mean("warmstart_builds_saved_percent", functional)
     words = (
-        f"{signed_percent(-saved)} on average, {signed_percent(-used.max())} at best ({count} molecules); "
-        f"all Fock builds {signed_percent(-built)} on average"
+        f"{signed_percent(-saved)} on average, {signed_percent(-rows['value'].max())} at best "
+        f"({rows['molecule'].nunique()} molecules); all Fock builds {signed_percent(-built)} on average"
     )
-    return Ours(claim, model, loss, -saved, words, "")
-
-
-def _used(tables: dict[str, pd.DataFrame], metric: str, model: str, loss: str) -> pd.Series:
-    """Used test values of a metric, index (seed, molecule)."""
-    rows = samples(BY_NAME[metric], tables)
-    mine = (rows["model"] == model) & (rows["loss"] == loss) & (rows["split"] == "test") & rows["used"]
-    return rows[mine].set_index(["seed", "molecule"])["value"]
+    return Finding(claim, *functional, -saved, words)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from dixc.tables.metrics import floats
+from dixc.tables.samples import Floats, floats
 
 
 def element_counts(atomic_numbers: pd.Series) -> pd.DataFrame:
-    """Atoms of each element: a row a molecule (index kept), a column an atomic number that occurs."""
+    """Atoms of each element: a row a molecule (index kept), a column an atomic number."""
     elements = sorted({z for numbers in atomic_numbers for z in numbers})
     counts = [[numbers.count(z) for z in elements] for numbers in atomic_numbers]
     return pd.DataFrame(counts, index=atomic_numbers.index, columns=elements, dtype=float)
 
 
-def fit_elements(errors: NDArray, counts: NDArray) -> NDArray:
+def fit_elements(errors: Floats, counts: Floats) -> Floats:
     """Per-element energies c with errors ~ counts @ c, least squares of least norm, no intercept.
 
     Args:
         errors: (n_molecules,), mEh.
         counts: (n_molecules, n_elements).
     """
-    return np.linalg.lstsq(counts, errors, rcond=None)[0]
+    energies, *_ = np.linalg.lstsq(counts, errors, rcond=None)
+    return energies.astype(np.float64)
 
 
 def fitted_errors(scf: pd.DataFrame, counts: pd.DataFrame) -> pd.Series:
-    """Energy errors (mEh) less per-element energies, which are fitted on the converged training molecules.
+    """Energy errors (mEh) less energies by element, fitted on the converged training molecules.
 
-    One fit for each (model, loss, seed), used for all its splits. NaN for molecules with an element that no
-    such training molecule has, and for all where there is none.
+    One fit for each (model, loss, seed), used for all its splits. NaN for molecules with an element
+    that no such training molecule has, and for all where there is none.
 
     Args:
         scf: rows with the keys, `converged` and `e_tot_error_mEh`.

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from report_page import Page, headline, section
 
-from dixc.tables.compare import number
+from dixc.text import number
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from dixc.report import FIGURES, TABLES
+from dixc.report import FIGURES
+from dixc.tables.schema import TABLES
 
 ROOT = Path(__file__).parents[2]
 FAKE = """#!/bin/sh

@@ -10,8 +10,8 @@ import pandas as pd
 
 from dixc.config import Config
 from dixc.stages import report
-from dixc.tables.merge import write_tables
-from dixc.tables.metrics import summarise
+from dixc.tables.frames import write_tables
+from dixc.tables.summary import summarise
 
 
 def make_report(folder: Path, tables: dict[str, pd.DataFrame], config: Config, logs: list[Path]) -> str:

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from dixc.config import Config
-from dixc.tables.merge import COLUMNS, as_types
+from dixc.tables.frames import as_types
+from dixc.tables.results import Results
+from dixc.tables.schema import TABLES, FunctionalKey
 
 MOLECULES = {
     "train": [("water", 1), ("methanol", 2), ("ketene", 3), ("acetone", 4)],
@@ -91,7 +93,17 @@ def make_tables(seeds=(0,), models=("xcdiff",), failed=(), details=False) -> dic
         warm.append(key | _warm("minao", 12, 1.0))
     cycles, bright = _details(scf, warm, states) if details else ([], [])
     rows = {"scf": scf, "warmstart": warm, "tddft": states, "convergence": cycles, "spectra": bright}
-    return {name: as_types(pd.DataFrame(rows[name], columns=COLUMNS[name]), name) for name in rows}
+    return {name: as_types(pd.DataFrame(rows[name], columns=TABLES[name].columns), name) for name in rows}
+
+
+def make_results(tables: dict[str, pd.DataFrame], config: Config | None = None) -> Results:
+    """The results of a run with such tables."""
+    return Results(config or make_config(), tables)
+
+
+def key(loss: str, model: str = "xcdiff") -> FunctionalKey:
+    """A trained functional, or a baseline."""
+    return FunctionalKey(loss, "none") if loss in ("pbe", "r2scan") else FunctionalKey(model, loss)
 
 
 def _details(scf: list[dict], warm: list[dict], states: list[dict]) -> tuple[list[dict], list[dict]]:

@@ -1,4 +1,5 @@
-from dixc.report import FIGURES, TABLES as TABLE_NAMES
+from dixc.report import FIGURES
+from dixc.tables.schema import TABLES as TABLE_NAMES
 
 TABLES = [result(f"tables/{name}.csv") for name in TABLE_NAMES]
 PAGE = [result("report.html"), *(result(f"figures/{name}.svg") for name in FIGURES)]

@@ -18,6 +18,7 @@ from dixc.core.newton import Secants, bounded, truncated_cg
 from dixc.errors import UserError
 from dixc.evaluation.warmstart import accelerated_row
 from dixc.functionals.base import PointwiseFunctional
+from dixc.tables.schema import TABLES
 
 GEOMETRIES = {
     "water": ("O 0 0 0.1178; H 0 0.7555 -0.4712; H 0 -0.7555 -0.4712", 0),
@@ -314,10 +315,8 @@ def test_refusals():
 
 
 def test_row_of_the_warm_start_table(water):
-    from dixc.stages import warmstart
-
     row = accelerated_row(water[0], dixc.create("pbe"), EvaluationScf())
-    assert {"model", "loss", "seed", *row} == set(warmstart.COLUMNS)
+    assert {"model", "loss", "seed", *row} == set(TABLES["warmstart"].part_columns)
     assert (row["guess"], row["converged"]) == ("accelerate", True)
     assert row["hybrid_fock_builds"] <= 4 < row["cheap_fock_builds"]
     assert abs(row["e_diff_Eh"]) < 1e-8

@@ -9,24 +9,37 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_page import Page, headline, make_report, section
-from synthetic_results import MOLECULES, make_config, make_logs, make_tables, set_values
+from synthetic_results import MOLECULES, key, make_config, make_logs, make_results, make_tables, set_values
 
 from dixc.config import Config
 from dixc.errors import UserError
 from dixc.report import (
     FIGURES,
+    failures,
     figures,
-    narrative,
+    losses,
+    metric_tables,
+    paper,
     plots_training,
-    recommendation,
-    sections,
     terminal,
+    training_logs,
+    usage,
 )
 from dixc.report.sources import Sources
 from dixc.stages import report
-from dixc.tables import claims, compare
-from dixc.tables.merge import write_tables
-from dixc.tables.metrics import BY_NAME, floats, summarise
+from dixc.tables import claims
+from dixc.tables.frames import write_tables
+from dixc.tables.judge import Verdict
+from dixc.tables.metrics import BY_NAME, tagged
+from dixc.tables.samples import floats
+from dixc.tables.schema import FunctionalKey
+from dixc.tables.summary import summarise
+from dixc.text import number, signed_percent
+
+
+def names(tag: str) -> list[str]:
+    """Names of the metrics with a tag."""
+    return [metric.name for metric in tagged(tag)]
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +54,26 @@ def whole(tmp_path_factory):
     )
 
 
+def cell_of(row) -> str:
+    """What the page shows of a row of the summary: value, molecules that failed, spread."""
+    failed = f"†{row.n_failed}" if row.n_failed else ""
+    spread = f" ± {number(row.spread, 2)}" if pd.notna(row.spread) else ""
+    return number(row.value) + failed + spread
+
+
 def test_numbers_of_the_summary_are_in_the_page(whole):
     folder, _, text = whole
     summary = pd.read_csv(folder / "tables" / "summary.csv")
     page = Page(text).text
     cells = headline(text)
-    shown = summary[(summary["split"] == "test") & summary["metric"].isin(sections.HEADLINE)]
-    assert len(shown) > 50
+    shown = summary[(summary["split"] == "test") & summary["metric"].isin(names("headline"))]
     for row in shown.itertuples():
         metric = BY_NAME[row.metric]
-        cell = cells[compare.label((row.model, row.loss)), f"{metric.label}{metric.unit}"]
-        assert re.split("[† ]", cell)[0] == compare.number(row.value), (row, cell)
-    assert "2 test" not in page.split("In short")[0]
+        cell = cells.pop((FunctionalKey(row.model, row.loss).label, f"{metric.label}{metric.unit}"))
+        assert cell == cell_of(row), row
+    # nothing else is in the table but names and counts of SCFs
+    assert {column for _, column in cells} == {"Functional", "SCF converged"}
+    assert len(shown) == 5 * len(tagged("headline"))
     assert "8 for testing (5 to 7 heavy atoms)" in page
     assert "B3LYP/def2-svp" in page
 
@@ -61,12 +82,12 @@ def test_errors_after_builds_are_a_section_of_the_page(whole):
     folder, _, text = whole
     summary = pd.read_csv(folder / "tables" / "summary.csv")
     cells = headline(text, "builds")
-    shown = summary[(summary["split"] == "test") & summary["metric"].isin(sections.BUILDS)]
+    shown = summary[(summary["split"] == "test") & summary["metric"].isin(names("builds"))]
     assert len(shown) == 3 * 5
     for row in shown.itertuples():
         metric = BY_NAME[row.metric]
-        cell = cells[compare.label((row.model, row.loss)), f"{metric.label}{metric.unit}"]
-        assert re.split("[† ]", cell)[0] == compare.number(row.value), (row, cell)
+        cell = cells[FunctionalKey(row.model, row.loss).label, f"{metric.label}{metric.unit}"]
+        assert re.split("[† ]", cell)[0] == number(row.value), (row, cell)
         assert ("†1" in cell) == (row.loss == "hess")
     assert 'href="#builds"' in text
 
@@ -78,33 +99,36 @@ def test_tables_without_errors_after_builds_have_no_such_section(tmp_path):
     assert 'id="builds"' not in text
     assert "#builds" not in text
     assert "single Fock build" not in Page(text).text
-    assert "failed" not in str(sections.failures(tables, {}))
+    assert "failed" not in str(failures.failures(make_results(tables), {}))
 
 
 @pytest.mark.parametrize(
-    ("factor", "losses", "words"),
+    ("factors", "losses", "words"),
     [
-        (0.5, "base grad hess", "pays here; hess lowers test One-build error by 50 % against grad ("),
-        (2.0, "base grad hess", "does not pay here; hess raises test One-build error by 100 % against grad ("),
-        (1.02, "base grad hess", "cannot be told here; hess makes no clear change; it raises test One-build error"),
-        (0.5, "base hess", "pays here; hess lowers test One-build error by 50 % against base ("),
-        (0.5, "base grad", None),
-        (0.5, "hess", None),
+        ((0.5, 0.5, 0.5), "base grad hess", "pays here; hess lowers test One-build error by 50 % against grad ("),
+        ((2.0, 2.0, 2.0), "base grad hess", "does not pay here; hess raises test One-build error by 100 % against"),
+        ((0.9, 1.0, 1.16), "base grad hess", "cannot be told here; hess makes no clear change; it raises test One-"),
+        ((0.5,), "base grad hess", "cannot be told from one seed; hess lowers test One-build error by 50 % against"),
+        ((0.5, 0.5, 0.5), "base hess", "pays here; hess lowers test One-build error by 50 % against base ("),
+        ((0.5, 0.5, 0.5), "base grad", None),
+        ((0.5, 0.5, 0.5), "hess", None),
     ],
 )  # fmt: skip
-def test_whether_hessian_supervision_pays(factor, losses, words):
-    known = losses.split()
-    tables = {name: table[table["loss"].isin(["none", *known])].reset_index(drop=True)
-              for name, table in make_tables().items()}  # fmt: skip
+def test_whether_hessian_supervision_pays(factors, losses, words):
+    """`factors`: errors of hess, a seed each, where those of the other losses are 1."""
+    present, seeds = losses.split(), range(len(factors))
+    tables = {name: table[table["loss"].isin(["none", *present])].reset_index(drop=True)
+              for name, table in make_tables(seeds).items()}  # fmt: skip
     warm = tables["warmstart"]
-    errors = warm["loss"].map({"none": 9.0, "base": -4.0, "grad": 4.0, "hess": -4.0 * factor})
+    errors = warm["loss"].map({"none": 9.0, "base": -4.0, "grad": 4.0, "hess": -4.0})
+    errors *= floats(warm["seed"].map(dict(enumerate(factors)))) ** (warm["loss"] == "hess")
     tables["warmstart"] = warm.assign(one_build_error_uEh=errors * floats(warm["n_heavy"]))
-    config = with_settings(training={"seeds": [0], "steps": 120, "losses": known})
-    found = sections.builds(config, summarise(tables), tables)["sentences"]
-    assert len(found) == (words is not None)
+    config = with_settings(training={"seeds": list(seeds), "steps": 120, "losses": present})
+    sentences = metric_tables.builds(make_results(tables, config))["sentences"]
+    assert len(sentences) == (words is not None)
     if words:
-        assert found[0].startswith("xcdiff: ")
-        assert words in found[0]
+        assert sentences[0].startswith("xcdiff: ")
+        assert words in sentences[0]
 
 
 def test_trained_functionals_are_named_with_lines_that_load_them(whole):
@@ -126,7 +150,7 @@ def with_settings(**changes) -> Config:
 
 def test_an_own_class_is_loaded_by_its_import_path():
     config = with_settings(models=[{"name": "my.module:Mine", "label": "mine"}])
-    code = sections.trained(config, make_tables(models=("mine",)))["code"]
+    code = usage.trained(make_results(make_tables(models=("mine",)), config))["code"]
     assert 'dixc.load("results/synthetic/models/mine-base-0.pt", ["my.module:Mine"])' in code
 
 
@@ -170,16 +194,26 @@ def test_the_reference_is_called_what_it_is(tmp_path, functional, words):
 # --- which loss
 
 
-def validated(values: dict[str, tuple[float, float]], seeds=(0,), count: int = 4) -> dict[str, pd.DataFrame]:
-    """Tables with `count` validation molecules, on which each loss has a total-energy error and an E_rho."""
+def validated(values: dict[str, tuple], seeds=(0, 1, 2), count: int = 4) -> dict[str, pd.DataFrame]:
+    """Tables with `count` validation molecules, on which each loss has a total-energy error and an E_rho.
+
+    Both are numbers, or as many as there are seeds.
+    """
     tables = make_tables(seeds=seeds)
     scf = tables["scf"]
     one = scf[(scf["split"] == "validation") & (scf["molecule"] == "oxirane")]
     more = pd.concat([one.iloc[:0], *(one.assign(molecule=f"molecule{number}") for number in range(count))])
-    for loss, (energy, e_rho) in values.items():
-        more.loc[more["loss"] == loss, ["e_tot_error_mEh", "e_rho_mEh"]] = energy, e_rho
+    for loss, both in values.items():
+        for column, numbers in zip(("e_tot_error_mEh", "e_rho_mEh"), both, strict=True):
+            for seed, value in zip(seeds, np.broadcast_to(numbers, len(seeds)), strict=True):
+                more.loc[(more["loss"] == loss) & (more["seed"] == seed), column] = value
     tables["scf"] = pd.concat([scf[scf["split"] != "validation"], more], ignore_index=True)
     return tables
+
+
+def recommendation(tables: dict[str, pd.DataFrame], config: Config | None = None) -> usage.Recommendation:
+    """What is recommended for XCdiff."""
+    return usage.Recommendation(make_results(tables, config), "xcdiff")
 
 
 @pytest.mark.parametrize(
@@ -188,13 +222,13 @@ def validated(values: dict[str, tuple[float, float]], seeds=(0,), count: int = 4
         (
             {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)},
             "hess",
-            "hess is recommended: on the 4 validation molecules it is clearly better than base on E_rho and than grad "
-            "on E_rho, and nowhere clearly worse; one seed, so with reserve.",
+            "hess is recommended: on the 4 validation molecules it is better than base on E_rho and than grad "
+            "on E_rho, and nowhere worse.",
         ),
         (
             {"base": (3, 0.5), "grad": (5, 0.8), "hess": (5, 0.6)},
             "base",
-            "base is recommended: on the 4 validation molecules it is clearly better than grad on Total energy MAE and "
+            "base is recommended: on the 4 validation molecules it is better than grad on Total energy MAE and "
             "E_rho and than hess on Total energy MAE and E_rho",
         ),
         (
@@ -204,9 +238,9 @@ def validated(values: dict[str, tuple[float, float]], seeds=(0,), count: int = 4
             "MAE; hess is best for E_rho",
         ),
         (
-            {"base": (5, 0.50), "grad": (5, 0.51), "hess": (5, 0.49)},
+            {"base": (5, 0.50), "grad": (5, (0.45, 0.53, 0.55)), "hess": (5, (0.52, 0.45, 0.50))},
             None,
-            "no loss can be recommended: on the 4 validation molecules none is clearly ahead of all others",
+            "no loss can be recommended: on the 4 validation molecules none is ahead of all others",
         ),
     ],
 )
@@ -214,30 +248,37 @@ def test_a_loss_is_recommended_by_validation_molecules(values, loss, words):
     tables = validated(values)
     # whatever the test says
     for other in ("base", "grad", "hess"):
-        set_values(tables, other, [1000.0 if other == loss else 0.1] * 8)
-    (sentence,) = recommendation.recommendations(make_config(), tables)
-    assert sentence.startswith(f"xcdiff: {words}")
-    assert recommendation.recommended(make_config(), tables, "xcdiff") == loss
+        set_values(tables, other, 1000.0 if other == loss else 0.1)
+    made = recommendation(tables)
+    assert made.sentence.startswith(f"xcdiff: {words}")
+    assert made.winner == loss
     if loss:
-        assert f"models/xcdiff-{loss}-0.pt" in sections.trained(make_config(), tables)["code"]
+        assert f"models/xcdiff-{loss}-0.pt" in usage.trained(make_results(tables))["code"]
 
 
 def test_seeds_that_disagree_recommend_nothing():
     tables = validated({"base": (5, 1.0), "grad": (5, 1.0), "hess": (5, 1.0)}, seeds=(0, 1))
     scf = tables["scf"]
     scf.loc[(scf["loss"] == "hess") & (scf["seed"] == 0) & (scf["split"] == "validation"), "e_rho_mEh"] = 0.4
-    assert recommendation.recommended(make_config((0, 1)), tables, "xcdiff") is None
+    assert recommendation(tables, make_config((0, 1))).winner is None
+
+
+def test_one_seed_recommends_nothing_and_its_means_are_told():
+    made = recommendation(validated({"base": (3, 1.0), "grad": (5, 0.8), "hess": (6, 0.5)}, seeds=(0,)))
+    assert made.winner is None
+    assert made.sentence == (
+        "xcdiff: no loss can be recommended by one seed; best by the mean alone on the 4 validation molecules: base on "
+        "Total energy MAE; hess on E_rho."
+    )
 
 
 def test_without_enough_molecules_or_losses_nothing_is_recommended():
     clear = {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)}
-    (sentence,) = recommendation.recommendations(make_config(), validated(clear, count=2))
+    sentence = recommendation(validated(clear, count=2)).sentence
     assert "no loss can be recommended: 2 validation molecules" in sentence
-    (sentence,) = recommendation.recommendations(make_config(), validated(clear, count=0))
+    sentence = recommendation(validated(clear, count=0)).sentence
     assert "no loss can be recommended: no validation molecules" in sentence
-    (sentence,) = recommendation.recommendations(
-        with_settings(training={"losses": ["base"]}), validated(clear)
-    )
+    sentence = recommendation(validated(clear), with_settings(training={"losses": ["base"]})).sentence
     assert sentence == "xcdiff: no loss can be recommended: the run has base alone."
 
 
@@ -264,12 +305,12 @@ def test_an_element_that_training_does_not_have_is_said(tmp_path):
 def test_elements_are_told_from_formulas(tmp_path):
     known = {"water": ("train", "H2O"), "furan": ("test", "C4H4O"), "toluene": ("test", "C7H7Cl+")}
     rows = {name: {"split": split, "formula": formula} for name, (split, formula) in known.items()}
-    words = sections.unseen(make_tables(), Sources(rows))
+    words = failures.unseen(make_results(make_tables()), Sources(rows))
     assert words.startswith(
         "2 of 8 test molecules have an element that no training molecule has: furan (C), "
     )
     assert "toluene (C, Cl)" in words
-    assert not sections.unseen(make_tables())
+    assert not failures.unseen(make_results(make_tables()))
 
 
 def test_nothing_is_loaded_from_elsewhere(whole):
@@ -306,7 +347,7 @@ def test_the_same_input_gives_the_same_report(whole, tmp_path):
 
 def test_failures_are_counted_and_named(whole):
     _, tables, text = whole
-    rows = sections.failures(tables, {})
+    rows = failures.failures(make_results(tables), {})
     assert {row["where"] for row in rows} == {"scf", "warmstart", "tddft"}
     assert all(
         (row["who"], row["count"], row["names"]) == ("xcdiff hess", "1 of 16", "furan (seed 0)")
@@ -325,7 +366,7 @@ def test_bad_training_steps_are_told(tmp_path, column):
     log[column] = 0
     log.loc[:2, column] = 1
     assert column == "skipped" or "undone" in plots_training.quantities({"a": log})["overall"]
-    rows = sections.failures(make_tables(), {"xcdiff-base-0": log})
+    rows = failures.failures(make_results(make_tables()), {"xcdiff-base-0": log})
     assert [(row["who"], row["count"]) for row in rows] == [("xcdiff-base-0", "3 of 120")]
 
 
@@ -337,27 +378,67 @@ def test_one_seed_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("new", "percent", "verdict", "n_better"),
+    ("new", "percent", "n_better"),
     [
-        ([0.8] * 8, -20.0, "better", 8),
-        ([1.3] * 8, 30.0, "worse", 0),
-        ([0.95] * 8, -5.0, "no clear change", 8),
+        ([0.8] * 8, -20.0, 8),
+        ([1.3] * 8, 30.0, 0),
         # the mean falls by 30 %, but by two molecules only
-        ([1.0] * 6 + [-0.2, -0.2], -30.0, "no clear change", 2),
+        ([1.0] * 6 + [-0.2, -0.2], -30.0, 2),
     ],
 )
-def test_verdicts_of_one_seed(new, percent, verdict, n_better):
+def test_one_seed_is_described_and_not_judged(new, percent, n_better):
     tables = make_tables()
     set_values(tables, "base", [1.0] * 8)
     set_values(tables, "grad", new)
-    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
-    assert change.percent == pytest.approx(percent)
-    assert (change.verdict, change.n_better, change.n) == (verdict, n_better, 8)
-    assert np.isnan(change.spread)
-    words = narrative.change_sentence(change, "grad", "base")
+    change = make_results(tables).change("e_rho_mEh", key("grad"), key("base"))
+    assert change.percent.mean == pytest.approx(percent)
+    assert (change.verdict, change.n_better, change.n) == (Verdict.ONE_SEED, n_better, 8)
+    assert np.isnan(change.percent.spread)
+    words = losses.change_sentence(change, "grad", "base")
     assert f"better on {n_better} of 8 molecules" in words
     assert "1 seed, spread between seeds unknown" in words
     assert ("lowers" in words) == (percent < 0)
+    sentence = losses.steps(make_results(tables))[0].sentence
+    assert "gradient term (grad against base): one seed, not judged: Total energy MAE" in sentence
+    assert f"E_rho {signed_percent(percent)}" in sentence
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict", "words"),
+    [
+        # -20 % with a standard deviation of 2 %: half the interval is 4.303 * 2 / sqrt(3) = 5 %
+        ((0.78, 0.80, 0.82), Verdict.BETTER, "grad lowers test E_rho by 20 % against base"),
+        ((1.28, 1.30, 1.32), Verdict.WORSE, "grad raises test E_rho by 30 % against base"),
+        # the same with 10 %: half the interval is 25 %
+        (
+            (0.70, 0.80, 0.90),
+            Verdict.UNCLEAR,
+            "grad makes no clear change; it lowers test E_rho by 20 % against base",
+        ),
+    ],
+)
+def test_verdicts_follow_the_interval_over_seeds(new, verdict, words):
+    tables = make_tables(seeds=(0, 1, 2))
+    set_values(tables, "base", 1.0)
+    for seed, value in enumerate(new):
+        set_values(tables, "grad", value, seed=seed)
+    change = make_results(tables, make_config((0, 1, 2))).change("e_rho_mEh", key("grad"), key("base"))
+    assert change.verdict is verdict
+    sentence = losses.change_sentence(change, "grad", "base")
+    assert words in sentence
+    if verdict is Verdict.BETTER:
+        assert "3 seeds, 95 % interval −25 % to −15 %" in sentence
+
+
+def test_seeds_are_paired():
+    """All seeds fall by a tenth, however far they are apart."""
+    tables = make_tables(seeds=(0, 1, 2))
+    for seed, value in enumerate((1.0, 5.0, 25.0)):
+        set_values(tables, "base", value, seed=seed)
+        set_values(tables, "grad", 0.9 * value, seed=seed)
+    change = make_results(tables).change("e_rho_mEh", key("grad"), key("base"))
+    assert change.percent.mean == pytest.approx(-10)
+    assert change.verdict is Verdict.BETTER
 
 
 def test_a_change_below_the_spread_of_seeds_is_not_clear():
@@ -365,33 +446,31 @@ def test_a_change_below_the_spread_of_seeds_is_not_clear():
     for seed, value in ((0, 1.0), (1, 0.5)):
         set_values(tables, "base", [1.0] * 8, seed=seed)
         set_values(tables, "grad", [value] * 8, seed=seed)
-    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    change = make_results(tables).change("e_rho_mEh", key("grad"), key("base"))
     # 0 and -50 %: mean -25 %, standard deviation 35 %
-    assert change.percent == pytest.approx(-25)
-    assert change.spread == pytest.approx(50 / np.sqrt(2))
-    assert change.verdict == "no clear change"
+    assert change.percent.mean == pytest.approx(-25)
+    assert change.percent.spread == pytest.approx(50 / np.sqrt(2))
+    assert change.verdict is Verdict.UNCLEAR
 
 
 def test_only_common_molecules_are_compared():
     tables = make_tables(failed={("grad", 0, "furan")})
     set_values(tables, "base", [100.0] + [1.0] * 7)
     set_values(tables, "grad", [0.0] + [0.5] * 7)
-    change = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("xcdiff", "base"))
+    change = make_results(tables).change("e_rho_mEh", key("grad"), key("base"))
     assert (change.value, change.against, change.n, change.n_left_out) == (0.5, 1.0, 7, 1)
-    against_pbe = compare.compare(tables, "e_rho_mEh", ("xcdiff", "grad"), ("pbe", "none"))
+    against_pbe = make_results(tables).change("e_rho_mEh", key("grad"), key("pbe"))
     assert against_pbe.n == 7
 
 
 def test_it_is_said_where_base_wins():
-    tables = make_tables()
+    tables = make_tables(seeds=(0, 1))
     for loss, value in (("base", 0.4), ("grad", 0.5), ("hess", 0.6)):
-        set_values(tables, loss, [value] * 8)
-    config = make_config()
-    assert narrative.best(tables, "e_rho_mEh", [("xcdiff", loss) for loss in ("base", "grad", "hess")]) == [
-        ("xcdiff", "base")
-    ]
-    assert re.search(r"base on [^;]*E_rho", narrative.winner_sentences(config, tables)[0])
-    sentences = [narrative.step_sentence(step) for step in narrative.steps(config, tables)]
+        set_values(tables, loss, value)
+    results = make_results(tables, make_config((0, 1)))
+    assert results.best("e_rho_mEh", [key(loss) for loss in ("base", "grad", "hess")]) == [("xcdiff", "base")]
+    assert re.search(r"base on [^;]*E_rho", losses.winner_sentences(results)[0])
+    sentences = [step.sentence for step in losses.steps(results)]
     assert re.search(r"worse on [^;]*E_rho \+25 %", sentences[0])
     assert re.search(r"worse on [^;]*E_rho \+50 %", sentences[2])
 
@@ -400,16 +479,15 @@ def test_nobody_wins_by_failing():
     tables = make_tables(failed={("hess", 0, "furan")})
     set_values(tables, "base", [9.0] + [1.0] * 7)
     set_values(tables, "hess", [9.0] + [1.1] * 7)
-    assert narrative.best(tables, "e_rho_mEh", [("xcdiff", "base"), ("xcdiff", "hess")]) == [
-        ("xcdiff", "base")
-    ]
+    best = make_results(tables).best("e_rho_mEh", [key("base"), key("hess")])
+    assert best == [("xcdiff", "base")]
 
 
 def test_paper_and_ours_by_hand():
     tables = make_tables()
     set_values(tables, "base", [1.0] * 8)
     set_values(tables, "hess", [0.6] * 8)
-    found = {(one.claim.metric, one.loss): one for one in claims.ours(make_config(), tables)}
+    found = {(one.claim.metric.name, one.loss): one for one in claims.findings(make_results(tables))}
     assert found["e_rho_mEh", "hess"].percent == pytest.approx(-40)
     assert "1.00 → 0.600 mEh" in found["e_rho_mEh", "hess"].words
     warm = tables["warmstart"]
@@ -421,15 +499,15 @@ def test_paper_and_ours_by_hand():
 
 def test_several_models_are_averaged():
     models = ("xcdiff", "nnmgga")
-    found = claims.ours(make_config(models=models), make_tables(models=models))
-    *each, mean = [one for one in found if one.claim.metric == "e_rho_mEh" and one.loss == "grad"]
+    found = claims.findings(make_results(make_tables(models=models), make_config(models=models)))
+    *each, mean = [one for one in found if one.claim.metric.name == "e_rho_mEh" and one.loss == "grad"]
     assert len(each) == 2
-    base, grad = np.mean([one.means for one in each], axis=0)
+    base, grad = np.mean([one.by_seed[["old", "new"]].mean() for one in each], axis=0)
     assert mean.percent == pytest.approx(100 * (grad / base - 1)), (
         "the change of the mean, as in docs/results.md"
     )
     saved = [
-        one.percent for one in found if one.claim.metric.endswith("saved_percent") and one.loss == "grad"
+        one.percent for one in found if one.claim.metric.name.endswith("saved_percent") and one.loss == "grad"
     ]
     assert saved[2] == pytest.approx(np.mean(saved[:2]))
     assert next(one.who for one in found if one.is_mean) == "grad, mean of 2 models"
@@ -437,15 +515,16 @@ def test_several_models_are_averaged():
 
 def test_tiles_are_of_the_mean_or_of_the_model_that_is_claimed_for():
     models = ("nnmgga", "xcdiff")
-    config, tables = make_config(models=models), make_tables(models=models)
+    tables = make_tables(models=models)
     wrong = (tables["tddft"]["model"] == "nnmgga") & (tables["tddft"]["loss"] == "hess")
     tables["tddft"].loc[wrong, "error_eV"] *= 9
-    shown = {tile["title"]: tile["ours"] for tile in sections.tiles(config, tables)}
-    found = {(one.claim.metric, one.model, one.loss): one for one in claims.ours(config, tables)}
+    results = make_results(tables, make_config(models=models))
+    shown = {tile["title"]: tile["ours"] for tile in paper.tiles(results)}
+    found = {(one.claim.metric.name, one.model, one.loss): one for one in claims.findings(results)}
     mine = found["tddft_mae_eV", "xcdiff", "hess"]
-    assert [one["percent"] for one in shown["TDDFT MAE, xcdiff"]] == [compare.signed_percent(mine.percent)]
+    assert [one["percent"] for one in shown["TDDFT MAE, xcdiff"]] == [signed_percent(mine.percent)]
     mean = found["e_rho_mEh", "mean of 2 models", "grad"]
-    assert shown["E_rho"][0]["percent"] == compare.signed_percent(mean.percent)
+    assert shown["E_rho"][0]["percent"] == signed_percent(mean.percent)
     assert mine.percent != pytest.approx(found["tddft_mae_eV", "mean of 2 models", "hess"].percent)
 
 
@@ -545,7 +624,7 @@ def test_a_bad_training_log_is_an_error(tmp_path, text, message):
     path = tmp_path / "xcdiff-base-0.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        plots_training.read_logs([path])
+        training_logs.read_logs([path])
 
 
 def test_a_training_log_without_rows(tmp_path):
@@ -554,34 +633,17 @@ def test_a_training_log_without_rows(tmp_path):
     assert "<html" in make_report(tmp_path, make_tables(), make_config(), [path])
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(0.0, "0"), (1.0, "1.00"), (0.0123456, "0.0123"), (123456.0, "123456"), (float("nan"), "–"), (1e-7, "1.00e-07"),
-     (-3.14159, "-3.14")],
-)  # fmt: skip
-def test_numbers_in_words(value, words):
-    assert compare.number(value) == words
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(-12.3, "−12 %"), (3.21, "+3.2 %"), (-0.01, "0 %"), (9.97, "+10 %"), (float("nan"), "–")],
-)
-def test_percent_in_words(value, words):
-    assert compare.signed_percent(value) == words
-
-
 def test_names_of_logs():
-    assert plots_training.parts("skala-mgga-hess-12") == ("skala-mgga", "hess", "12")
+    assert training_logs.parse_name("skala-mgga-hess-12") == ("skala-mgga", "hess", "12")
 
 
 def test_functionals_follow_the_config_and_then_the_tables():
     tables = make_tables(models=("xcdiff", "other"))
-    assert compare.functionals(make_config(), tables) == [
+    assert make_results(tables).functionals == [
         ("pbe", "none"), ("r2scan", "none"), ("xcdiff", "base"), ("xcdiff", "grad"), ("xcdiff", "hess"),
         ("other", "base"), ("other", "grad"), ("other", "hess"),
     ]  # fmt: skip
 
 
 def test_every_figure_has_words():
-    assert tuple(figures.WORDS) == FIGURES
+    assert tuple(figures.KINDS) == FIGURES

@@ -9,22 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_page import make_report
-from synthetic_results import MOLECULES, make_config, make_tables, set_values
+from synthetic_results import MOLECULES, make_config, make_results, make_tables, set_values
 
 from dixc.errors import UserError
-from dixc.report import molecules, plots_molecules, sections, story, terminal, theme
+from dixc.report import failures, introduction, molecules, plots_molecules, terminal, theme
 from dixc.report.sources import Sources, read_molecules
 from dixc.stages import report
 from dixc.tables import outliers
-from dixc.tables.merge import write_tables
-from dixc.tables.metrics import summarise
+from dixc.tables.frames import write_tables
+from dixc.tables.summary import summarise
 
-CHOSEN = [("pbe", "none"), ("xcdiff", "hess")]
 NAMES = [name for name, _ in MOLECULES["test"]]
 
 
 def svg_of(tables, name="furan"):
-    return theme.drawn_small(plots_molecules.molecule_figure, tables, name, CHOSEN, "b3lyp")
+    return theme.drawn_small(plots_molecules.molecule_figure, make_results(tables), name)
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +58,11 @@ def test_links_lead_to_logs_that_are_there(run):
 def test_a_failed_row_has_its_log(run):
     _, sources = run
     tables = make_tables(failed={("hess", 0, "furan"), ("hess", 0, "benzene")})
-    found = {row["where"]: row for row in sections.failures(tables, {}, sources)}
+    found = {row["where"]: row for row in failures.failures(make_results(tables), {}, sources)}
     assert found["scf"]["links"] == [("test-000.log", "logs/evaluate/xcdiff-hess-0/test-000.log")]
     assert found["tddft"]["links"] == []
     log = pd.DataFrame({"skipped": [1, 0]})
-    row = sections.failures(make_tables(), {"xcdiff-base-0": log}, sources)[0]
+    row = failures.failures(make_results(make_tables()), {"xcdiff-base-0": log}, sources)[0]
     assert row["links"] == [("log", "logs/train/xcdiff-base-0.log")]
 
 
@@ -99,7 +98,7 @@ def test_page_with_molecules_and_logs(run, capsys):
 def test_cards_show_failures_first_and_the_numbers_of_the_tables():
     tables = make_tables(failed={("hess", 0, "benzene")})
     tables["scf"].loc[tables["scf"]["molecule"] == "furan", "e_rho_mEh"] = 1.25
-    made = molecules.cards(make_config(), tables, Sources(), [])
+    made = molecules.cards(make_results(tables), Sources(), [])
     names = [card["name"] for card in made["cards"]]
     assert names[0] == "benzene"
     assert sorted(names) == sorted(NAMES)
@@ -122,7 +121,7 @@ def test_cards_show_failures_first_and_the_numbers_of_the_tables():
 
 def test_only_so_many_cards(monkeypatch):
     monkeypatch.setattr(molecules, "MOST", 3)
-    made = molecules.cards(make_config(), make_tables(), Sources(), [])
+    made = molecules.cards(make_results(make_tables()), Sources(), [])
     assert (len(made["cards"]), made["left_out"]) == (3, 5)
 
 
@@ -178,40 +177,41 @@ def test_outliers_by_hand():
     for column in ("e_tot_error_fit_mEh", "e_rho_mEh", "dipole_error_debye"):
         tables["scf"][column] = 1.0
     tables["tddft"]["error_eV"] = 0.1
-    assert outliers.outliers(make_config(), tables) == []
+    assert outliers.outliers(make_results(tables)) == []
     set_values(tables, "grad", [1.0] * 7 + [4.5])
     tables["scf"].loc[
         (tables["scf"]["loss"] == "base") & (tables["scf"]["split"] == "train"), "e_rho_mEh"
     ] = 99.0
     tables["tddft"].loc[[0], "error_eV"] = -0.5
-    found = outliers.outliers(make_config(), tables)
-    assert [(one.who, one.table, one.value) for one in found] == [
+    found = outliers.outliers(make_results(tables))
+    assert [(one.functional.label, one.metric.source.table, one.value) for one in found] == [
         ("pbe", "tddft", 0.5),
         ("xcdiff grad", "scf", 4.5),
     ]
     assert found[1].molecule == tables["scf"].query("loss == 'grad' and e_rho_mEh == 4.5")["molecule"].item()
     assert found[1].words == "E_rho 4.50 mEh, 4.5 times the median of 1.00"
-    shown = outliers.rows(found, Sources())
+    shown = failures.outlier_rows(found, Sources())
     assert [row["who"] for row in shown["rows"]] == ["pbe", "xcdiff grad"]
 
 
 def test_plain_words():
-    tables, config = make_tables(), make_config()
+    tables = make_tables()
     for loss, value in (("base", 0.4), ("grad", 0.3), ("hess", 0.5), ("none", 2.0)):
         set_values(tables, loss, value)
-    done = " ".join(story.done(config, tables))
+    results = make_results(tables)
+    done = " ".join(introduction.done(results))
     assert "B3LYP/def2-svp" in done
     assert "learned from 4 molecules" in done
     assert "8 test molecules" in done
     assert "pbe, r2scan" in done
-    sentences = story.meaning(config, tables)
+    sentences = introduction.meaning(results)
     assert "xcdiff grad comes within 0.30 mEh" in sentences[0]
     assert "within 2.0 mEh" in sentences[0]
     assert re.search(r"B3LYP itself needs \S+ Fock builds .* and 12.0 from the usual guess", sentences[-1])
-    assert story.failed(tables) == "Nothing: all 158 calculations converged."
-    empty = {name: table.iloc[:0] for name, table in tables.items()}
-    assert story.meaning(config, empty) == []
-    assert story.failed(empty) == "There are no results at all."
+    assert failures.failed(results) == "Nothing: all 158 calculations converged."
+    empty = make_results({name: table.iloc[:0] for name, table in tables.items()})
+    assert introduction.meaning(empty) == []
+    assert failures.failed(empty) == "There are no results at all."
 
 
 def test_summary_for_the_terminal(tmp_path):

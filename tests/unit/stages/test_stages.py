@@ -24,7 +24,7 @@ from dixc.reference.packing import pack, unpack
 from dixc.reference.record import ENERGY_NAMES, read_failures, read_records
 from dixc.stages import derivatives, evaluate, reference, tddft, warmstart
 from dixc.store import open_chunk
-from dixc.tables.merge import read_table
+from dixc.tables.frames import read_table
 from dixc.training.chunks import ChunkedMolecules
 from dixc.training.molecule import TrainingMolecule
 

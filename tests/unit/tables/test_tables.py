@@ -7,13 +7,17 @@ import pandas as pd
 import pytest
 
 from dixc.errors import UserError
-from dixc.evaluation.history import BUILD_ERRORS
 from dixc.stages import tables as tables_stage
 from dixc.store import ChunkWriter
-from dixc.tables import merge as tables
 from dixc.tables.element_fit import element_counts, fit_elements, fitted_errors
-from dixc.tables.merge import COLUMNS, as_types
-from dixc.tables.metrics import BY_NAME, METRICS, samples, summarise
+from dixc.tables.frames import as_types, empty_table, read_table
+from dixc.tables.merge import merge
+from dixc.tables.metrics import BY_NAME, METRICS
+from dixc.tables.samples import samples
+from dixc.tables.schema import TABLES
+from dixc.tables.summary import summarise
+
+BUILD_ERRORS = ("one_build_error_uEh", "two_build_error_uEh")
 
 # molecule: atomic numbers and split; hydrogen fluoride's F is in no training molecule
 ATOMS = {
@@ -52,7 +56,7 @@ def write_chunk(path, tags, names, failed=(), unconverged=(), **changes):
 
 def part(path, name, rows):
     """A CSV part."""
-    pd.DataFrame(rows, columns=COLUMNS[name]).to_csv(path, index=False)
+    pd.DataFrame(rows, columns=TABLES[name].columns).to_csv(path, index=False)
     return path
 
 
@@ -76,13 +80,12 @@ def scf_table(rows):
              l2_density=0.01, cycles=9, wall_s=1.0)
         for seed, split, molecule, converged, error, e_rho in rows
     ]  # fmt: skip
-    return as_types(pd.DataFrame(full, columns=COLUMNS["scf"]), "scf")
+    return as_types(pd.DataFrame(full, columns=TABLES["scf"].columns), "scf")
 
 
 def with_empty(**given):
     """Tables, those not given without rows."""
-    return {name: given.get(name, as_types(pd.DataFrame(columns=COLUMNS[name]), name))
-            for name in ("scf", "warmstart", "tddft")}  # fmt: skip
+    return {name: given.get(name, empty_table(name)) for name in ("scf", "warmstart", "tddft")}
 
 
 def value_of(summary, metric, **keys):
@@ -142,7 +145,7 @@ def test_run_merges_chunks(tmp_path):
         "convergence.csv", "provenance.json", "scf.csv", "spectra.csv", "summary.csv", "tddft.csv", "warmstart.csv",
     ]  # fmt: skip
     scf = pd.read_csv(tmp_path / "tables" / "scf.csv")
-    assert list(scf) == COLUMNS["scf"]
+    assert list(scf) == TABLES["scf"].columns
     # by split, then heavy atoms, then name
     assert scf["molecule"].tolist() == [
         "methane", "water", "formaldehyde", "methanol", "hydrogen fluoride", "ethanol",
@@ -155,7 +158,7 @@ def test_run_merges_chunks(tmp_path):
     )
     assert not rows.loc["water", "converged"]
     summary = pd.read_csv(tmp_path / "tables" / "summary.csv")
-    assert list(summary) == COLUMNS["summary"]
+    assert list(summary) == TABLES["summary"].columns
     fit = value_of(summary, "e_tot_mae_fit_mEh", split="test")
     # the molecule with the unknown element has no fitted energy, which is no failure, and is said in a row of its own
     assert (fit["n"], fit["n_failed"]) == (1, 0)
@@ -169,7 +172,7 @@ def test_order_does_not_depend_on_parts(tmp_path):
     second = write_chunk(tmp_path / "b.h5", tags | {"loss": "hess"}, ["water", "ethanol"])
     third = write_chunk(tmp_path / "c.h5", {"model": "pbe", "loss": "none", "seed": 0}, ["ethanol"])
     forth, back = (
-        tables.merge(paths, [], [])["scf"] for paths in ([first, second, third], [third, second, first])
+        merge(paths, [], [])["scf"] for paths in ([first, second, third], [third, second, first])
     )
     pd.testing.assert_frame_equal(forth, back)
     assert forth["model"].tolist() == ["pbe"] + ["xcdiff"] * 4
@@ -179,7 +182,7 @@ def test_order_does_not_depend_on_parts(tmp_path):
 def test_failed_molecules_keep_their_row(tmp_path):
     tags = {"model": "xcdiff", "loss": "base", "seed": 0}
     chunk = write_chunk(tmp_path / "a.h5", tags, ["water", "ethanol"], failed=["ethanol"])
-    merged = tables.merge([chunk], [], [])
+    merged = merge([chunk], [], [])
     row = merged["scf"].set_index("molecule").loc["ethanol"]
     assert not row["converged"]
     assert np.isnan(row["e_rho_mEh"])
@@ -214,9 +217,9 @@ def test_a_missing_attribute_is_named(tmp_path, lacking):
     [
         ("", "not a CSV table"),
         ("model,loss\nxcdiff,base\n", "no column seed, split, molecule"),
-        (",".join(COLUMNS["warmstart"]) + ",extra\n", "unknown column extra"),
-        (",".join(COLUMNS["warmstart"]) + "\nm,base,zero" + ",1" * 11 + "\n", "column seed"),
-        (",".join(COLUMNS["warmstart"]) + "\nm,base,0,test,a,1,maybe" + ",1" * 7 + "\n", "column converged"),
+        (",".join(TABLES["warmstart"].columns) + ",extra\n", "unknown column extra"),
+        (",".join(TABLES["warmstart"].columns) + "\nm,base,zero" + ",1" * 11 + "\n", "column seed"),
+        (",".join(TABLES["warmstart"].columns) + "\nm,base,0,test,a,1,maybe" + ",1" * 7 + "\n", "column converged"),
     ],
 )
 def test_a_bad_part_is_refused(tmp_path, text, message):
@@ -238,7 +241,7 @@ def test_odd_names_survive_the_way_through_a_file(tmp_path):
     rows = [warm_row("b3lyp", "none", 0, name, "minao", 12) for name in ("None", "NA", "1e5", "")]
     path = part(tmp_path / "w.csv", "warmstart", rows)
     tables_stage.run(None, [], [path], [], tmp_path / "tables")
-    again = tables.read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")
+    again = read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")
     assert sorted(again["molecule"]) == ["", "1e5", "NA", "None"]
     assert again["converged"].dtype == bool
     assert set(again["loss"]) == {"none"}
@@ -246,9 +249,9 @@ def test_odd_names_survive_the_way_through_a_file(tmp_path):
 
 def test_no_parts_give_tables_with_headings(tmp_path):
     tables_stage.run(None, [], [], [], tmp_path / "tables")
-    for name, columns in COLUMNS.items():
-        read = tables.read_table(tmp_path / "tables" / f"{name}.csv", name)
-        assert list(read) == columns
+    for name, table in TABLES.items():
+        read = read_table(tmp_path / "tables" / f"{name}.csv", name)
+        assert list(read) == table.columns
         assert read.empty
 
 
@@ -312,7 +315,7 @@ def test_errors_after_builds_by_hand():
             ("e", "accelerate", 50, False, (7.0, 7.0)), ("a", "density", 8, True, (np.nan, np.nan)),
         )
     ]  # fmt: skip
-    table = as_types(pd.DataFrame(rows, columns=COLUMNS["warmstart"]), "warmstart")
+    table = as_types(pd.DataFrame(rows, columns=TABLES["warmstart"].columns), "warmstart")
     summary = summarise(with_empty(warmstart=table))
     one, two = (value_of(summary, f"{name}_build_mae_uEh") for name in ("one", "two"))
     assert (one["value"], one["n"], one["n_failed"]) == (pytest.approx(2.0), 3, 2)
@@ -327,7 +330,7 @@ def test_warm_start_files_of_earlier_releases_have_no_errors_after_builds(tmp_pa
         tmp_path / "new.csv", "warmstart", [rows[1] | dict(zip(BUILD_ERRORS, (-4.0, 0.1), strict=True))]
     )
     tables_stage.run(None, [], [old, new], [], tmp_path / "tables")
-    table = tables.read_table(tmp_path / "tables" / "warmstart.csv", "warmstart").set_index("loss")
+    table = read_table(tmp_path / "tables" / "warmstart.csv", "warmstart").set_index("loss")
     assert list(table.columns[-2:]) == ["one_build_error_uEh", "two_build_error_uEh"]
     assert table.loc["grad", list(BUILD_ERRORS)].isna().all()
     assert table.loc["hess", list(BUILD_ERRORS)].tolist() == [-4.0, 0.1]
@@ -337,7 +340,7 @@ def test_warm_start_files_of_earlier_releases_have_no_errors_after_builds(tmp_pa
     # a whole run's table of an earlier release, as its report reads it
     (tmp_path / "tables" / "warmstart.csv").write_bytes(old.read_bytes())
     assert (
-        tables.read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")["two_build_error_uEh"]
+        read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")["two_build_error_uEh"]
         .isna()
         .all()
     )
@@ -366,7 +369,7 @@ def test_values_that_are_not_finite_are_counted():
 def test_every_metric_copes_with_empty_tables():
     for metric in METRICS:
         assert samples(metric, with_empty()).empty
-    assert list(summarise(with_empty())) == COLUMNS["summary"]
+    assert list(summarise(with_empty())) == TABLES["summary"].columns
     assert len(BY_NAME) == len(METRICS)
 
 
@@ -404,7 +407,7 @@ def test_cycles_of_test_molecules_and_of_failures_are_kept(tmp_path):
     warm = tmp_path / "w.csv"
     pd.DataFrame(rows).to_csv(warm, index=False)
     tables_stage.run(None, chunks, [warm], [], tmp_path / "tables")
-    cycles = tables.read_table(tmp_path / "tables" / "convergence.csv", "convergence")
+    cycles = read_table(tmp_path / "tables" / "convergence.csv", "convergence")
     own, reference = cycles[cycles["scf_of"] == "functional"], cycles[cycles["scf_of"] == "reference"]
     assert list(own["molecule"]) == ["methane"] * 3 + ["ethanol"] * 3, (
         "water converged and is no test molecule"
@@ -414,7 +417,7 @@ def test_cycles_of_test_molecules_and_of_failures_are_kept(tmp_path):
     assert list(zip(reference["cycle"], reference["e_tot_Eh"], strict=True)) == [(1, -2.0), (2, -2.5)]
     assert list(reference["guess"]) == ["minao"] * 2
     # what is in the details is not in the public tables
-    assert list(pd.read_csv(tmp_path / "tables" / "warmstart.csv")) == COLUMNS["warmstart"]
+    assert list(pd.read_csv(tmp_path / "tables" / "warmstart.csv")) == TABLES["warmstart"].columns
 
 
 def test_cycles_that_are_no_numbers_are_an_error(tmp_path):
@@ -434,10 +437,10 @@ def test_intensities_of_parts(tmp_path):
     row = state_row(0, "ethanol", 1, 0.1) | {"oscillator_strength": 0.25, "reference_strength": 0.5}
     pd.DataFrame([row]).to_csv(new, index=False)
     tables_stage.run(None, [], [], [old, new], tmp_path / "tables")
-    spectra = tables.read_table(tmp_path / "tables" / "spectra.csv", "spectra").set_index("molecule")
+    spectra = read_table(tmp_path / "tables" / "spectra.csv", "spectra").set_index("molecule")
     assert spectra.loc["ethanol", ["oscillator_strength", "reference_strength"]].tolist() == [0.25, 0.5]
     assert spectra.loc["ethanol", "excitation_eV"] == pytest.approx(6.1)
     assert np.isnan(spectra.loc["methanol", "oscillator_strength"])
-    assert list(pd.read_csv(tmp_path / "tables" / "tddft.csv")) == COLUMNS["tddft"]
+    assert list(pd.read_csv(tmp_path / "tables" / "tddft.csv")) == TABLES["tddft"].columns
     with pytest.raises(UserError, match="unknown column oscillator_strength"):
-        tables.read_table(new, "tddft")
+        read_table(new, "tddft")
