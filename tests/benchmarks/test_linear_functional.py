@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import reference_record
+from small_references import reference_record
 
 from dixc import create
 from dixc.config.training import Training

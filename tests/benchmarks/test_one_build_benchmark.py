@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import GEOMETRIES
+from small_molecules import GEOMETRIES
 
 from benchmarks import one_build
 from dixc.molecules import Molecule, write_xyz

@@ -11,8 +11,8 @@ import re
 
 import pytest
 import yaml
+from data_sets import LIST, QM40_HEADER, archive_of, qm9_file, qm40_rows
 from fake_workflow import ROOT, Workflow, job_counts
-from test_sources import LIST, QM40_HEADER, archive_of, qm9_file, qm40_rows
 
 from dixc.config import load, validate
 from dixc.errors import DixcWarning

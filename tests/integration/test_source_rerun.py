@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_molecules import chain
+from molecule_files import chain
 
 ROOT = Path(__file__).parents[2]
 TARGET = "results/own/molecules/molecules.csv"

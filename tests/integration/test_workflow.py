@@ -11,23 +11,9 @@ import sys
 
 import pytest
 import yaml
-from fake_workflow import ROOT, Workflow, job_counts
+from fake_workflow import DEFAULT_JOBS, ROOT, Workflow, job_counts
 
 from dixc.config.training import Training
-
-DEFAULT_JOBS = {
-    "molecules": 1,
-    "reference": 3,
-    "derivatives": 2,
-    "prefit": 1,
-    "train": 3,
-    "evaluate": 15,
-    "warmstart": 5,
-    "default_guess": 1,
-    "tddft": 5,
-    "tables": 1,
-    "report": 1,
-}
 
 
 @pytest.fixture

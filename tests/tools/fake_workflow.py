@@ -42,6 +42,20 @@ while [ $# -gt 0 ]; do
     shift
 done
 """.replace("FIGURES", " ".join(FIGURES)).replace("TABLES", " ".join(TABLES))
+# jobs of config/config.yaml, by rule
+DEFAULT_JOBS = {
+    "molecules": 1,
+    "reference": 3,
+    "derivatives": 2,
+    "prefit": 1,
+    "train": 3,
+    "evaluate": 15,
+    "warmstart": 5,
+    "default_guess": 1,
+    "tddft": 5,
+    "tables": 1,
+    "report": 1,
+}
 
 
 class Workflow:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from conftest import reference_record
+from small_references import reference_record
 
 from dixc.config.training import Training
 from dixc.functionals.base import Functional

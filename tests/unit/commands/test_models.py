@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import molecule
 from pyscf import dft
+from small_molecules import molecule
 
 import dixc
 import dixc.pyscf

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 from fake_workflow import Workflow
-from test_tables import history_chunk
+from scf_chunks import history_chunk
 from typer.testing import CliRunner
 
 from dixc.cli import app

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fake_workflow import DEFAULT_JOBS
 from miniature import ROOT
-from test_workflow import DEFAULT_JOBS
 from typer.testing import CliRunner
 
 from dixc.cli import app

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import molecule
 from pyscf import dft, scf
 from pyscf.soscf.newton_ah import gen_g_hop_rhf
+from small_molecules import molecule
 
 import dixc.pyscf
 from dixc.core.orbitals import rotate, split_orbitals

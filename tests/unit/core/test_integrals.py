@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import reference_record
+from small_references import reference_record
 
 from dixc.core.integrals import FittedIntegrals, on_fitted_integrals
 from dixc.errors import UserError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import molecule
 from pyscf import dft, gto, scf
 from pyscf.soscf.newton_ah import gen_g_hop_uhf
 from pyscf.tdscf.rhf import get_ab as get_ab_rks
 from pyscf.tdscf.uhf import get_ab as get_ab_uhf
+from small_molecules import molecule
 
 import dixc
 import dixc.pyscf

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import molecule
 from pyscf import dft, gto
+from small_molecules import molecule
 
 import dixc.pyscf
 from dixc.errors import UserError

@@ -7,8 +7,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import molecule
 from pyscf import gto
+from small_molecules import molecule
 
 import dixc
 import dixc.pyscf

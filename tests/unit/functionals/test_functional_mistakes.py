@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import molecule
+from small_molecules import molecule
 from torch import nn
 
 import dixc

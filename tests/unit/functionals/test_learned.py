@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-from conftest import molecule
 from density_points import closed_shell, energy_density, open_shell, random_closed, scaled_energy
+from small_molecules import molecule
 
 import dixc.pyscf
 from dixc.core.grid import AOGrid

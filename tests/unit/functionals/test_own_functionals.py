@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import molecule
 from pyscf import gto
 from short_training import train
+from small_molecules import molecule
 
 import dixc
 import dixc.pyscf

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import molecule
 from density_points import closed_shell, energy_density, open_shell, random_closed
 from pyscf import dft, gto
 from short_training import train
+from small_molecules import molecule
 
 import dixc.pyscf
 from dixc import create

@@ -1,4 +1,3 @@
-import csv
 import re
 import subprocess
 import sys
@@ -6,29 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from molecule_files import WATER, chain, config, frame, prepare, refusal, table
 
-from dixc.config import validate
-from dixc.display import logged_lines
 from dixc.elements import covalent_radius
 from dixc.errors import UserError
 from dixc.molecules import Molecule, open_shell_reason, read_xyz, write_xyz
-from dixc.stages import molecules as molecules_stage
 
 SHIPPED = Path(__file__).parents[3] / "config" / "molecules"
-WATER = "O 0 0 0.119\nH 0 0.763 -0.477\nH 0 -0.763 -0.477\n"
-
-
-def frame(name, atoms=WATER, extra=""):
-    count = len(atoms.strip().splitlines())
-    return f"{count}\nname={name} {extra}\n{atoms}"
-
-
-def chain(name, n_heavy, stretch=0.0, end="H", extra=""):
-    """A row of carbon atoms with two hydrogen atoms each, distances shifted by `stretch` angstrom."""
-    atoms = "".join(
-        f"C {1.5 * i + stretch * i * i} 0 0\nH {1.5 * i} 1 0.5\nH {1.5 * i} -1 0.5\n" for i in range(n_heavy)
-    )
-    return frame(name, atoms + ("" if end == "H" else f"{end} -1.5 0 0\n"), extra)
 
 
 def problem(path, text, **kwargs):
@@ -278,18 +261,6 @@ def test_shipped_methane_is_that_of_qm9():
 # --- the stage
 
 
-def config(files, train=(3, 1, 4), validation=(2, 1, 4), test=None, **molecules):
-    sized = {k: dict(zip(("count", "min_heavy", "max_heavy"), v, strict=True))
-             for k, v in {"train": train, "validation": validation}.items()}  # fmt: skip
-    test = test or {"count": 2, "min_heavy": 5, "max_heavy": 5}
-    return validate({"molecules": {"files": [str(f) for f in files], "test": test, **sized, **molecules}})
-
-
-def table(out):
-    with open(out / "molecules.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def shipped():
     return [SHIPPED / "qm9_heavy1-4.xyz", SHIPPED / "qm9_heavy5.xyz"]
@@ -369,20 +340,6 @@ def test_test_molecules_by_name_are_in_no_other_split(tmp_path, shipped):
     rows = table(tmp_path)
     assert [r["name"] for r in rows if r["split"] == "test"] == sorted(names)
     assert len({r["name"] for r in rows}) == 48
-
-
-def prepare(settings, out):
-    """The stage, and what it says on standard output."""
-    with logged_lines():
-        molecules_stage.run(settings.molecules, out)
-
-
-def refusal(settings, out):
-    with pytest.raises(UserError) as caught:
-        prepare(settings, out)
-    assert "\n" not in str(caught.value)
-    assert not out.exists(), "nothing half-written"
-    return str(caught.value)
 
 
 def test_prepare_refusals(tmp_path, shipped):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 
 import numpy as np
 import pytest
 import yaml
-from test_molecules import WATER, chain, config, frame, prepare, refusal, table
+from data_sets import (
+    LIST,
+    QM9_WATER,
+    QM40_HEADER,
+    archive_of,
+    qm9_file,
+    qm9pack_rows,
+    qm40_rows,
+)
+from molecule_files import WATER, chain, config, frame, prepare, refusal, table
 
 from dixc.config import load, validate, write
 from dixc.config.sections import MoleculeFile
@@ -17,18 +24,6 @@ from dixc.display import logged_lines
 from dixc.errors import DixcWarning, UserError
 from dixc.molecules import frames, read_xyz, source_files, source_versions, sources
 from dixc.molecules.csvfile import rows
-
-QM9_WATER = (
-    "3\ngdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375\t-76.404702"
-    "\t-76.401867\t-76.400922\t-76.422349\t6.002\t\n"
-    "O\t-0.0343604951\t 0.9775395708\t 0.0076015923\t-0.589706\nH\t 0.0647664923\t 0.0205721989\t 1.5346341*^-3\t0.3\n"
-    "H\t 0.8717903737\t 1.3007924048\t 6.931336*^-4\t 0.294\n1671.4222\t3803.6305\t3907.698\nO\tO\n"
-    "InChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n"
-)
-# head, foot and columns as in QM9's own list; the molecules in it are others
-LIST = "a head line\n\n  Index   SMILES\n-----\n      {}   O   reason\n-----\nmolecules in total\n"
-QM9PACK_HEADER = "XYZ_file,Index,SMILES,Elements,XYZ_Ang\n"
-QM40_HEADER = "Zinc_id,smile,atom,init_x,init_y,init_z,final_x,final_y,final_z,charge\n"
 
 
 def found(path, **options):
@@ -41,24 +36,6 @@ def problem(path, **options):
         [entry.load() for entry in found(path, **options)]
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def qm9_file(index, molecule=QM9_WATER):
-    return molecule.replace("gdb 3\t", f"gdb {index}\t")
-
-
-def qm9pack_rows(*names):
-    rows = [
-        f'"{name}.xyz",{i},"O","[\'O\',\'H\',\'H\']","[[0.,0.,0.119],[0.,0.763,-0.477],[{i / 10},-0.763,-0.477]]"\n'
-        for i, name in enumerate(names)
-    ]
-    return QM9PACK_HEADER + "".join(rows)
-
-
-def qm40_rows(name, smiles, atoms):
-    return "".join(
-        f"{name},{smiles},{s},9,9,9,{x},{y},{z},-0.1\n" for s, x, y, z in map(str.split, atoms.splitlines())
-    )
 
 
 # --- the QM9 release
@@ -84,15 +61,6 @@ def test_a_file_of_the_qm9_release(tmp_path):
 def test_exponents_of_qm9_are_no_numbers_elsewhere(tmp_path):
     (tmp_path / "a.xyz").write_text(frame("w", "H 0 0 0\nH 0 0 1.2*^-1\n"))
     assert problem(tmp_path / "a.xyz").endswith("(line 4, w): coordinate '1.2*^-1' is not a number")
-
-
-def archive_of(path, members):
-    with tarfile.open(path, "w:bz2") as archive:
-        for name, text in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            archive.addfile(member, io.BytesIO(text.encode()))
-    return path
 
 
 def test_the_qm9_archive_without_its_uncharacterised_molecules(tmp_path, capsys):

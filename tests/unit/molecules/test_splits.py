@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import GEOMETRIES, REFERENCE
-from test_tables import ATOMS, write_chunk
+from scf_chunks import ATOMS, write_chunk
+from small_molecules import GEOMETRIES
+from small_references import REFERENCE
 from typer.testing import CliRunner
 
 import dixc

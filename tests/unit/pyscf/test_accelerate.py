@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from hybrids import Scaled, mean_field, tight
 from pyscf import dft, gto, lib, scf
 from pyscf.scf import chkfile
 from typer.testing import CliRunner
@@ -17,54 +18,7 @@ from dixc.core.monopole_exchange import MonopoleExchange
 from dixc.core.newton import Secants, bounded, truncated_cg
 from dixc.errors import UserError
 from dixc.evaluation.warmstart import accelerated_row
-from dixc.functionals.base import PointwiseFunctional
 from dixc.tables.schema import TABLES
-
-GEOMETRIES = {
-    "water": ("O 0 0 0.1178; H 0 0.7555 -0.4712; H 0 -0.7555 -0.4712", 0),
-    "formaldehyde": ("O 0 0 1.2; C 0 0 0; H 0 .94 -.58; H 0 -.94 -.58", 0),
-    "HCN": ("H 0 0 -1.06; C 0 0 0; N 0 0 1.15", 0),
-    "hydroxide": ("O 0 0 0; H 0 0 .97", -1),
-    "ammonium": ("N 0 0 0; H .6 .6 .6; H -.6 -.6 .6; H -.6 .6 -.6; H .6 -.6 -.6", 1),
-    "lithium hydride, stretched": ("Li 0 0 0; H 0 0 3.2", 0),
-    "water, stretched": ("O 0 0 0; H 0 1.511 -1.178; H 0 -1.511 -1.178", 0),
-    "helium": ("He 0 0 0", 0),
-}
-
-
-def mean_field(name: str, xc: str, basis: str = "6-31g", **changes):
-    atom, charge = GEOMETRIES[name]
-    mol = gto.M(atom=atom, charge=charge, basis=basis, verbose=0, **changes)
-    mf = scf.RHF(mol) if xc == "hf" else dft.RKS(mol, xc=xc)
-    if xc != "hf":
-        mf.grids.level = 0
-    return mf
-
-
-@pytest.fixture
-def builds(monkeypatch):
-    """Counts calls of the hybrid's get_veff on PySCF's classes; those of dixc's own mean fields are left out."""
-    calls = []
-
-    def counted(original):
-        def get_veff(self, *args, **kwargs):
-            if not isinstance(self, dixc.pyscf.RKS):
-                calls.append(1)
-            return original(self, *args, **kwargs)
-
-        return get_veff
-
-    for cls in (dft.rks.RKS, scf.hf.RHF):
-        monkeypatch.setattr(cls, "get_veff", counted(cls.get_veff))
-    return calls
-
-
-def tight(name: str, xc: str, fit: bool = False, basis: str = "6-31g"):
-    mf = mean_field(name, xc, basis)
-    mf = mf.density_fit() if fit else mf
-    mf.run(conv_tol=1e-12, conv_tol_grad=1e-8)
-    assert mf.converged
-    return mf
 
 
 def assert_canonical(mf, reference, tolerance: float = 1e-5):
@@ -235,19 +189,6 @@ def test_settings_do_not_change_the_answer(changes):
     mf = dixc.pyscf.accelerate(mean_field("formaldehyde", "b3lyp"), xc="r2scan", **changes).run()
     assert mf.hybrid_fock_builds <= 4
     assert abs(mf.e_tot - tight("formaldehyde", "b3lyp").e_tot) < 2e-9
-
-
-class Scaled(PointwiseFunctional):
-    """A functional that no molecule would recognise."""
-
-    xctype = "GGA"
-
-    def __init__(self, factor: float):
-        super().__init__()
-        self.factor, self.pbe = factor, dixc.create("pbe")
-
-    def energy_density(self, density):
-        return self.factor * self.pbe.energy_density(density)
 
 
 @pytest.mark.parametrize("factor", [3.0, -1.0, float("nan")])

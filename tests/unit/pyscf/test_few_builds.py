@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hybrids import Scaled, mean_field, tight
 from pyscf import dft, gto, qmmm, scf
-from test_accelerate import Scaled, builds, mean_field, tight  # noqa: F401 (a fixture)
 
 import dixc
 import dixc.pyscf
@@ -37,7 +37,7 @@ CASES = [  # error of one build less than so many microhartree; def2-SVP molecul
 
 
 @pytest.mark.parametrize(("name", "xc", "fit", "most"), CASES)
-def test_one_build_and_two(name, xc, fit, most, builds):  # noqa: F811
+def test_one_build_and_two(name, xc, fit, most, builds):
     reference = tight(name, xc, fit)
     for n, bound in ((1, most), (2, 0.01)):
         plain = mean_field(name, xc)
@@ -182,7 +182,7 @@ def test_core_potential_symmetry_and_own_fields():
     assert mf.hybrid_fock_builds == 1
 
 
-def test_cheap_functional_without_a_minimum(builds):  # noqa: F811
+def test_cheap_functional_without_a_minimum(builds):
     """A start from fitted integrals instead; one exact build all the same."""
     model = Scaled(1.0)
     mf = accelerated(mean_field("water", "b3lyp"), model, max_builds=1)
@@ -194,7 +194,7 @@ def test_cheap_functional_without_a_minimum(builds):  # noqa: F811
 
 
 @pytest.mark.parametrize(("name", "xc"), [("water", "b3lyp"), ("formaldehyde", "hf"), ("HCN", "wb97x")])
-def test_fitted_surrogate_converges_any_hybrid_in_three_builds(name, xc, builds):  # noqa: F811
+def test_fitted_surrogate_converges_any_hybrid_in_three_builds(name, xc, builds):
     reference = tight(name, xc)
     mf = accelerated(mean_field(name, xc), surrogate="fitted")
     builds.clear()

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import molecule
 from pyscf import dft, lib
+from small_molecules import molecule
 
 import dixc
 import dixc.pyscf

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.linalg
-from conftest import molecule
 from pyscf import dft, gto
+from small_molecules import molecule
 
 import dixc
 import dixc.pyscf

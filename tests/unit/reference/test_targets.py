@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import REFERENCE
+from small_references import REFERENCE
 
 from dixc.config import validate
 from dixc.config.sections import Derivatives

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import REFERENCE, molecule, reference_record
+from small_molecules import molecule
+from small_references import REFERENCE, reference_record
 
 from dixc.config import validate
 from dixc.config.evaluation import EvaluationScf

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import reference_record
+from small_references import reference_record
 
 from dixc import create
 from dixc.config.training import Training

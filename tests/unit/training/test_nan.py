@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 import torch
-from conftest import reference_record
+from small_references import reference_record
 
 from dixc.config.training import Training
 from dixc.errors import DixcWarning, UserError

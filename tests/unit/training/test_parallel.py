@@ -10,7 +10,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, molecule
+from small_molecules import molecule
+from small_references import REFERENCE
 
 import dixc
 from dixc.config import FunctionalId, validate

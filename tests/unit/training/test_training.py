@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from conftest import reference_record
+from small_references import reference_record
 
 from dixc import create
 from dixc.config.training import Training
