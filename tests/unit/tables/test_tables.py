@@ -138,9 +138,7 @@ def test_order_does_not_depend_on_parts(tmp_path):
     first = write_chunk(tmp_path / "a.h5", tags, ["water", "methanol"])
     second = write_chunk(tmp_path / "b.h5", tags | {"loss": "hess"}, ["water", "ethanol"])
     third = write_chunk(tmp_path / "c.h5", {"model": "pbe", "loss": "none", "seed": 0}, ["ethanol"])
-    forth, back = (
-        merge(paths, [], [])["scf"] for paths in ([first, second, third], [third, second, first])
-    )
+    forth, back = (merge(paths, [], [])["scf"] for paths in ([first, second, third], [third, second, first]))
     pd.testing.assert_frame_equal(forth, back)
     assert forth["model"].tolist() == ["pbe"] + ["xcdiff"] * 4
     assert forth["loss"].tolist() == ["none", "base", "base", "hess", "hess"]
@@ -186,7 +184,10 @@ def test_a_missing_attribute_is_named(tmp_path, lacking):
         ("model,loss\nxcdiff,base\n", "no column seed, split, molecule"),
         (",".join(TABLES["warmstart"].columns) + ",extra\n", "unknown column extra"),
         (",".join(TABLES["warmstart"].columns) + "\nm,base,zero" + ",1" * 11 + "\n", "column seed"),
-        (",".join(TABLES["warmstart"].columns) + "\nm,base,0,test,a,1,maybe" + ",1" * 7 + "\n", "column converged"),
+        (
+            ",".join(TABLES["warmstart"].columns) + "\nm,base,0,test,a,1,maybe" + ",1" * 7 + "\n",
+            "column converged",
+        ),
     ],
 )
 def test_a_bad_part_is_refused(tmp_path, text, message):
@@ -306,11 +307,7 @@ def test_warm_start_files_of_earlier_releases_have_no_errors_after_builds(tmp_pa
     assert found[["loss", "value", "n_failed"]].to_numpy().tolist() == [["hess", 4.0, 0]]
     # a whole run's table of an earlier release, as its report reads it
     (tmp_path / "tables" / "warmstart.csv").write_bytes(old.read_bytes())
-    assert (
-        read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")["two_build_error_uEh"]
-        .isna()
-        .all()
-    )
+    assert read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")["two_build_error_uEh"].isna().all()
 
 
 def test_excitations_by_hand():
