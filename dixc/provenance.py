@@ -75,7 +75,7 @@ def origin(
     return record
 
 
-def short(digest: str) -> str:
+def short_hash(digest: str) -> str:
     """The first 16 of a digest's hex digits, which is how hashes are shown."""
     return digest[:16]
 

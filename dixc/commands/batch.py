@@ -18,7 +18,7 @@ from dixc.functionals import files
 from dixc.molecules import Molecule
 from dixc.molecules.frames import Frame
 from dixc.molecules.molecule import hill_formula
-from dixc.molecules.xyz import charge_of, each_molecule, symbols_of
+from dixc.molecules.xyz import charge_of, molecules_or_errors, symbols_of
 from dixc.version import __version__
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def run(calculation: Calculation, options: Options) -> None:
     key = _key(calculation, options, method)
     failures: list[tuple[str, str]] = []
     with nullcontext() if out is None else Rows(out, key, [task.name for task in tasks]) as file:
-        earlier = [] if file is None else file.there
+        earlier = [] if file is None else file.earlier
         for number, task in enumerate(tasks):
             if number < len(earlier):
                 row = earlier[number]
@@ -120,7 +120,7 @@ def _key(calculation: Calculation, options: Options, method: Mapping[str, str]) 
 
 
 def _tasks(options: Options) -> Iterator[Task]:
-    for frame, molecule in each_molecule(options.molecules, charge=options.charge):
+    for frame, molecule in molecules_or_errors(options.molecules, charge=options.charge):
         if isinstance(molecule, UserError):
             yield _refused(frame, options.charge, molecule)
             continue

@@ -61,17 +61,17 @@ def run(options: Options, hybrid: str, xc: str | None, accelerate: bool, max_bui
 
 def _few_builds(mf: RHF, max_builds: int) -> dict[str, Any]:
     """What a fixed number of builds tells beyond the energy, and as `error` why it is of no use (None if it is)."""
-    left, correction = float(mf.energy_error_estimate), float(mf.e_tot - mf.e_tot_build)
+    estimate, correction = float(mf.energy_error_estimate), float(mf.e_tot - mf.e_tot_build)
     reason = None
-    if not left < MOST_LEFT:
-        reason = f"the energy from {builds_in_words(mf.hybrid_fock_builds)} may be {left:.1g} Eh off"
-    elif not mf.converged and left >= abs(correction):
+    if not estimate < MOST_LEFT:
+        reason = f"the energy from {builds_in_words(mf.hybrid_fock_builds)} may be {estimate:.1g} Eh off"
+    elif not mf.converged and estimate >= abs(correction):
         reason = f"{builds_in_words(mf.hybrid_fock_builds)} did not tell where the energy is least"
     return {
         "max_builds": max_builds,
         "e_tot_build_Eh": float(mf.e_tot_build),
         "correction_Eh": correction,
-        "energy_error_estimate_Eh": left,
+        "energy_error_estimate_Eh": estimate,
         "energies_by_build_Eh": [float(energy) for energy in mf.energy_minima],
         "error": reason,
     }

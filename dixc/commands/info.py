@@ -136,7 +136,7 @@ def _molecules(path: Path) -> Facts:
         "kind": "molecules (extended xyz)", "molecules": len(molecules),
         "split": ", ".join(sorted({molecule.split for molecule in molecules} - {""})),
         "heavy_atoms": [f(molecule.n_heavy for molecule in molecules) for f in (min, max)],
-        "atoms": dict(sorted(elements.items())), "hash": provenance.short(provenance.file_hash(path)),
+        "atoms": dict(sorted(elements.items())), "hash": provenance.short_hash(provenance.file_hash(path)),
         "provenance": sidecar.read_sidecar(path),
     }  # fmt: skip
 

@@ -30,7 +30,7 @@ class Rows:
     A row is written and on disk before the next molecule begins. A write that fails is taken back.
 
     Attributes:
-        there: rows that an earlier run with the same key left.
+        earlier: rows that an earlier run with the same key left.
     """
 
     def __init__(self, path: Path, key: str, names: Sequence[str]):
@@ -56,7 +56,7 @@ class Rows:
             except OSError:  # a file system without locks
                 pass
         try:
-            self.there = self._read(names)
+            self.earlier = self._read(names)
         except BaseException:
             os.close(self._file)
             raise
@@ -95,11 +95,11 @@ class Rows:
         for line in whole.split(b"\n") if whole else []:
             try:
                 row = json.loads(line)
-                known = (row["run"], row["name"]) == (self.key, names[len(rows)])
-                known = known and (row["error"] if "error" in row else row["e_tot_Eh"]) is not None
+                is_ours = (row["run"], row["name"]) == (self.key, names[len(rows)])
+                is_ours = is_ours and (row["error"] if "error" in row else row["e_tot_Eh"]) is not None
             except (ValueError, LookupError, TypeError, RecursionError):
-                known = False
-            if not known:
+                is_ours = False
+            if not is_ours:
                 raise self.other()
             rows.append(row)
         begin = f'{{"run": "{self.key}"'.encode()

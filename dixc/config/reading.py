@@ -181,7 +181,9 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         problem = PATTERN_MESSAGES.get(detail["ctx"]["pattern"], problem)
     allowed = allowed_range(location) if kind in TOO_LARGE or _is_extreme(detail["input"]) else ""
-    return f"{path}: {problem}, not {short(detail['input'])}" + (f" (allowed: {allowed})" if allowed else "")
+    return f"{path}: {problem}, not {abbreviated(detail['input'])}" + (
+        f" (allowed: {allowed})" if allowed else ""
+    )
 
 
 def _is_extreme(value: Any) -> bool:
@@ -257,7 +259,7 @@ def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
     return section
 
 
-def short(value: Any) -> str:
+def abbreviated(value: Any) -> str:
     """A value as Python writes it, cut off if that is long."""
     try:
         text = repr(value)

@@ -34,9 +34,9 @@ class FunctionalId(NamedTuple):
         return f"{self.model}-{self.loss}-{self.seed}" if self.trained else self.model
 
 
-def _with_own(section: SectionT, **own: float | None) -> SectionT:
+def _with_overrides(section: SectionT, **overrides: float | None) -> SectionT:
     """A section with what a model has of its own."""
-    return section.model_copy(update={key: value for key, value in own.items() if value is not None})
+    return section.model_copy(update={key: value for key, value in overrides.items() if value is not None})
 
 
 class Config(Section):
@@ -146,7 +146,7 @@ class Config(Section):
         Raises:
             InputError: the run has no such model.
         """
-        return _with_own(self.prefit, steps=self.model(key).prefit_steps)
+        return _with_overrides(self.prefit, steps=self.model(key).prefit_steps)
 
     def training_of(self, key: str) -> Training:
         """The section `training` as it applies to the model that files and tables call `key`.
@@ -154,4 +154,4 @@ class Config(Section):
         Raises:
             InputError: the run has no such model.
         """
-        return _with_own(self.training, learning_rate=self.model(key).learning_rate)
+        return _with_overrides(self.training, learning_rate=self.model(key).learning_rate)

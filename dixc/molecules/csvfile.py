@@ -18,7 +18,7 @@ class RowPlace(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: the wanted columns in the order asked for (empty text for a column that the file lacks), and its place."""
+    """A row: values of some columns in a given order (empty text for a column that the file lacks), and its place."""
 
     values: list[str]
     place: RowPlace
@@ -42,7 +42,7 @@ def rows(path: AnyPath, columns: Sequence[str], place: RowPlace | None = None) -
     """
     with opened(path) as file:
         names = _header(file, path)
-        wanted = [names.index(column) if column in names else None for column in columns]
+        places = [names.index(column) if column in names else None for column in columns]
         line, offset = place or RowPlace(2, file.tell())
         file.seek(offset)
         source = _Lines(file, line, offset)
@@ -59,7 +59,7 @@ def rows(path: AnyPath, columns: Sequence[str], place: RowPlace | None = None) -
                 continue
             if len(values) < len(names):
                 raise InputError(f"{path}: line {at.line}: {len(values)} of {len(names)} columns are there")
-            yield Row(["" if i is None else values[i] for i in wanted], at)
+            yield Row(["" if i is None else values[i] for i in places], at)
 
 
 class _Lines:

@@ -30,7 +30,7 @@ def list_file(file: MoleculeFile) -> Path | None:
     return beside if beside.is_file() and (path.is_dir() or is_archive(path)) else None
 
 
-def excluded(file: MoleculeFile) -> set[str]:
+def excluded_names(file: MoleculeFile) -> set[str]:
     """Names of the molecules to leave out.
 
     A line of the list starts with a name, or with an index of QM9; what else a line has is not read. In QM9's own list,

@@ -48,9 +48,9 @@ class Pool:
                     other = self.entries[entry.name].source
                     raise InputError(f"{entry.source}: a molecule {entry.name} is in {other} already")
                 self.entries[entry.name] = entry
-        self.allowed = [entry for entry in self.entries.values() if self._filtered(entry) is None]
-        if len(self.allowed) < len(self.entries):
-            counts = f"{len(self.allowed)} of {len(self.entries)}"
+        self.candidates = [entry for entry in self.entries.values() if self._filtered(entry) is None]
+        if len(self.candidates) < len(self.entries):
+            counts = f"{len(self.candidates)} of {len(self.entries)}"
             logger.info("%s molecules pass molecules.elements and molecules.charges", counts)
 
     def _filtered(self, entry: Entry) -> str | None:
@@ -91,7 +91,7 @@ class Pool:
         """
         count, min_heavy, max_heavy = selection.count, selection.min_heavy, selection.max_heavy
         fitting = [
-            e for e in self.allowed
+            e for e in self.candidates
             if min_heavy <= e.composition.n_heavy <= max_heavy and e.name not in self._taken
         ]  # fmt: skip
         free = [entry for entry in fitting if entry.split in ("", split)]

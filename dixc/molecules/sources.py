@@ -2,7 +2,7 @@
 
     qm9pack            the tables in the installed package of this name (QM9 without its uncharacterised molecules)
     a folder           QM40_xyz.csv if it is in there, else all .xyz files in it and in its subfolders
-    *.csv              a table, see `dixc.molecules.tables`
+    *.csv              a table, see `dixc.molecules.csv_layouts`
     *.tar[.bz2|.gz|.xz]    xyz files in an archive, such as the QM9 release dsgdb9nsd.xyz.tar.bz2
     any other file     xyz, extended or of the QM9 release, see `dixc.molecules.frames`
 
@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dixc.errors import InputError
-from dixc.molecules import tables
+from dixc.molecules import csv_layouts
 from dixc.molecules.checks import Doubts
 from dixc.molecules.entry import Entry, composition
-from dixc.molecules.exclusions import UNCHARACTERIZED, excluded, is_archive, list_file
+from dixc.molecules.exclusions import UNCHARACTERIZED, excluded_names, is_archive, list_file
 from dixc.molecules.frames import Frame, Place, frames, frames_of
 from dixc.molecules.molecule import Molecule
-from dixc.molecules.xyz import charge_of, molecule_of, named, symbols_of
+from dixc.molecules.xyz import charge_of, molecule_of, symbols_of, with_names
 
 if TYPE_CHECKING:
     from dixc.config.sections import MoleculeFile
@@ -49,17 +49,17 @@ def entries(file: MoleculeFile) -> Iterator[Entry]:
     Raises:
         InputError: with file and place: missing, unreadable or broken; a molecule that `exclude` lists cannot be there.
     """
-    excluded_names = excluded(file)
+    exclusions = excluded_names(file)
     n_excluded = n_qm9 = 0
     for entry in _of_path(file.path):
         n_qm9 += entry.is_qm9
-        if entry.name in excluded_names:
+        if entry.name in exclusions:
             n_excluded += 1
         else:
             yield entry if file.charge is None else _recharged(entry, file.charge)
     if n_excluded:
         logger.info("%s: %d molecules left out, as %s says", file.path, n_excluded, list_file(file))
-    elif n_qm9 > 1 and not excluded_names:
+    elif n_qm9 > 1 and not exclusions:
         logger.info(
             "%s: no %s there, so the 3054 molecules of QM9 whose structure is doubtful are not left out",
             file.path,
@@ -71,12 +71,12 @@ def _of_path(name: str) -> Iterator[Entry]:
     path = Path(name)
     if name == QM9PACK:
         for table in _qm9pack_tables():
-            yield from tables.entries(table)
+            yield from csv_layouts.entries(table)
     elif path.is_dir():
         for file in _in_folder(path):
-            yield from tables.entries(file) if file.suffix == ".csv" else _xyz_entries(file)
+            yield from csv_layouts.entries(file) if file.suffix == ".csv" else _xyz_entries(file)
     elif path.suffix.lower() == ".csv":
-        yield from tables.entries(path)
+        yield from csv_layouts.entries(path)
     elif is_archive(path):
         yield from _archive_entries(path)
     else:
@@ -121,7 +121,7 @@ def _in_folder(path: Path) -> list[Path]:
 
 def _xyz_entries(path: Path) -> Iterator[Entry]:
     doubts, count = Doubts(path), 0
-    for frame in named(frames(path), path):
+    for frame in with_names(frames(path), path):
         name, count = frame.entries["name"], count + 1
         # own molecules are checked as a whole; their geometry is not kept
         if not frame.is_qm9:
@@ -161,7 +161,7 @@ def _archive_entries(path: Path) -> Iterator[Entry]:
                 content, source = file.read(), f"{path}: {member.name}"
                 start = unpacked.add(content)
                 number += 1
-                for frame in named(frames_of(io.BytesIO(content), source), member.name):
+                for frame in with_names(frames_of(io.BytesIO(content), source), member.name):
                     count += 1
                     if not frame.is_qm9:
                         doubts.see(molecule_of(frame))
@@ -213,7 +213,7 @@ def source_files(files: Iterable[MoleculeFile]) -> list[str]:
             watched += inside if len(inside) <= MOST_WATCHED else [file.path]
         else:
             watched.append(file.path)
-            inside = tables.files_of(path) if path.suffix.lower() == ".csv" and path.is_file() else []
+            inside = csv_layouts.files_of(path) if path.suffix.lower() == ".csv" and path.is_file() else []
             watched += inside if len(inside) <= MOST_WATCHED else []
         if (exclusions := list_file(file)) is not None:
             watched.append(str(exclusions))

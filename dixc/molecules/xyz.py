@@ -16,7 +16,7 @@ import numpy as np
 from dixc.elements import symbol_of
 from dixc.errors import UserError
 from dixc.molecules.checks import Doubts
-from dixc.molecules.frames import Frame, frames, short
+from dixc.molecules.frames import Frame, frames, quoted
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
@@ -55,14 +55,14 @@ def read_xyz(
             is no number, atoms closer than 0.4 angstrom, open shell, a name given twice, a periodic cell.
     """
     molecules = []
-    for _, found in each_molecule(path, closed_shells_only, charge):
-        if isinstance(found, UserError):
-            raise found
-        molecules.append(found)
+    for _, molecule in molecules_or_errors(path, closed_shells_only, charge):
+        if isinstance(molecule, UserError):
+            raise molecule
+        molecules.append(molecule)
     return molecules
 
 
-def each_molecule(
+def molecules_or_errors(
     path: str | os.PathLike[str], closed_shells_only: bool = True, charge: int | None = None
 ) -> Iterator[tuple[Frame, Molecule | UserError]]:
     """The frames of an extended-xyz file, each with its molecule, or with the error why it is none that can be used.
@@ -76,7 +76,7 @@ def each_molecule(
     """
     first: dict[str, int] = {}
     doubts, count = Doubts(path), 0
-    for frame in named(frames(path), path):
+    for frame in with_names(frames(path), path):
         count, name = count + 1, frame.entries["name"]
         if name in first:
             raise frame.error(f"a molecule of this name is at line {first[name]} already")
@@ -125,14 +125,14 @@ def _quoted(value: str) -> str:
     return '"' + " ".join(value.replace('"', "'").split()) + '"'
 
 
-def named(found: Iterable[Frame], path: str | os.PathLike[str]) -> Iterator[Frame]:
+def with_names(nameless: Iterable[Frame], path: str | os.PathLike[str]) -> Iterator[Frame]:
     """Frames with a name each: a frame without one has the file's, if it is alone.
 
     Raises:
         InputError: a frame without a name among several.
     """
     alone = None
-    for position, frame in enumerate(found):
+    for position, frame in enumerate(nameless):
         unnamed = alone or (None if "name" in frame.entries else frame)
         if unnamed is not None:
             if position:
@@ -155,10 +155,10 @@ def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
     entries = frame.entries
     name = entries["name"]
     if not NAME.fullmatch(name):
-        raise frame.error(f"name {short(name)}: {NAME_RULE}", frame.line + 1)
+        raise frame.error(f"name {quoted(name)}: {NAME_RULE}", frame.line + 1)
     unit = next((entries[key] for key in entries if key.lower() in UNIT), "angstrom")
     if unit.lower() not in ANGSTROM:
-        raise frame.error(f"coordinates in {short(unit)}: dixc reads angstrom", frame.line + 1)
+        raise frame.error(f"coordinates in {quoted(unit)}: dixc reads angstrom", frame.line + 1)
     if "Lattice" in entries and "T" in entries.get("pbc", "T T T").upper():
         raise frame.error("a periodic cell: dixc is for molecules", frame.line + 1)
     if charge is None:
@@ -208,11 +208,11 @@ def symbols_of(frame: Frame) -> tuple[str, ...]:
     symbols = []
     for line, words in enumerate(map(str.split, frame.atoms), start=frame.line + 2):
         if len(words) < width:
-            text = short(" ".join(words))
+            text = quoted(" ".join(words))
             raise frame.error(f"{text} where an element and three coordinates should be", line)
         symbol = symbol_of(words[species])
         if symbol is None:
-            raise frame.error(f"unknown element {short(words[species])}{_hint(words[species])}", line)
+            raise frame.error(f"unknown element {quoted(words[species])}{_hint(words[species])}", line)
         symbols.append(symbol)
     return tuple(symbols)
 
@@ -236,7 +236,7 @@ def _atoms(frame: Frame) -> tuple[tuple[str, ...], np.ndarray]:
         for word in text.split()[first : first + 3]:
             value = number_of(word)
             if value is None:
-                raise frame.error(f"coordinate {short(word)} is not a number", line)
+                raise frame.error(f"coordinate {quoted(word)} is not a number", line)
             row.append(value)
         coords.append(row)
     return symbols, np.array(coords)
@@ -261,5 +261,7 @@ def _columns(frame: Frame) -> tuple[int, int, int]:
 
 def number_of(word: str) -> float | None:
     """The number that a word of a file stands for, with an exponent of Fortran's too (1.0D-3); None if it is none."""
-    found = NUMBER.fullmatch(word)
-    return float(f"{found[1]}e{found[2]}" if found and found[2] else word) if found else None
+    match = NUMBER.fullmatch(word)
+    if match is None:
+        return None
+    return float(f"{match[1]}e{match[2]}" if match[2] else word)

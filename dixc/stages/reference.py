@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dixc.config.sections import Reference
 from dixc.errors import InputError, NotConverged, UserError
 from dixc.molecules import Molecule, read_xyz
-from dixc.provenance import file_hash, hash_of, origin, short
+from dixc.provenance import file_hash, hash_of, origin, short_hash
 from dixc.reference import scf
 from dixc.reference.method import check_functional
 from dixc.reference.record import UNITS
@@ -35,7 +35,7 @@ def run(chunk: Path, settings: Reference, out: Path, config_hash: str | None = N
     _require_basis(molecules, settings.basis, chunk)
     stored, digest = settings.model_dump(), file_hash(chunk)
     key = hash_of([stored, digest])
-    made_from = origin(config_hash, short(digest), xyz=chunk)
+    made_from = origin(config_hash, short_hash(digest), xyz=chunk)
     writer = ChunkWriter(out, stage="reference", settings=stored, key=key, origin=made_from)
     for molecule in tqdm(molecules, desc=f"reference {out.stem}", unit="mol", disable=None):
         if writer.has(molecule.name):

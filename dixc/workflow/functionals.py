@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dixc.config.base import LARGEST
-from dixc.config.reading import dotted, short
+from dixc.config.reading import abbreviated, dotted
 from dixc.errors import InputError, UserError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _check_numbers(value: Any, location: tuple[int | str, ...], name: str) -> No
         any_size = location[-1] == "seed" or not registry.is_registered(name)
         if value not in SEEDS or (value > MOST_UNITS and not any_size):
             allowed = f"{SEEDS[0]} to {SEEDS[-1]}" if any_size else f"at most {MOST_UNITS}"
-            raise InputError(f"{dotted(location)}: {short(value)} is out of range (allowed: {allowed})")
+            raise InputError(f"{dotted(location)}: {abbreviated(value)} is out of range (allowed: {allowed})")
 
 
 def _built(name: str, hyperparameters: Mapping[str, Any]) -> Functional:
