@@ -20,7 +20,7 @@ from pathlib import Path
 from dixc.errors import InputError, UserError
 from dixc.molecules.csvfile import Row, RowPlace, header, rows
 from dixc.molecules.entry import Entry, composition
-from dixc.molecules.frames import Frame, Place, quoted
+from dixc.molecules.frames import Frame, Place, excerpt
 from dixc.molecules.molecule import Molecule
 from dixc.molecules.xyz import NAME, NAME_RULE, molecule_of, read_xyz, symbols_of
 
@@ -54,7 +54,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Entry]]:
             return reader
     raise InputError(
         f"{path}: needs a column file (of xyz files; name, charge, split and smiles may stand beside it), or the "
-        f"columns of qm9pack or QM40; it has {quoted(', '.join(sorted(names)))}"
+        f"columns of qm9pack or QM40; it has {excerpt(', '.join(sorted(names)))}"
     )
 
 
@@ -82,11 +82,11 @@ def _own_molecule(path: Path, row: Row) -> Molecule:
     file, name, charge, split, smiles = (value.strip() for value in row.values)
     where = _where(path, row.place)
     if name and not NAME.fullmatch(name):
-        raise InputError(f"{where}: name {quoted(name)}: {NAME_RULE}")
+        raise InputError(f"{where}: name {excerpt(name)}: {NAME_RULE}")
     if charge and not re.fullmatch(r"[+-]?\d+", charge):
-        raise InputError(f"{where}: charge {quoted(charge)}: must be a whole number")
+        raise InputError(f"{where}: charge {excerpt(charge)}: must be a whole number")
     if split not in SPLITS:
-        raise InputError(f"{where}: split {quoted(split)}: must be train, validation, test or empty")
+        raise InputError(f"{where}: split {excerpt(split)}: must be train, validation, test or empty")
     overruled = int(charge) if charge else None
     molecules = read_xyz(path.parent / file, closed_shells_only=False, charge=overruled)
     if len(molecules) > 1:

@@ -53,7 +53,7 @@ class Frame(NamedTuple):
 
     def error(self, problem: str, line: int | None = None) -> UserError:
         """The error that names file, frame, line and molecule."""
-        name = f", {quoted(self.entries['name'])[1:-1]}" if self.entries.get("name") else ""
+        name = f", {excerpt(self.entries['name'])[1:-1]}" if self.entries.get("name") else ""
         return InputError(f"{self.where} (line {line or self.line}{name}): {problem}")
 
 
@@ -85,7 +85,7 @@ def frames_of(file: BinaryIO, name: str, place: Place = Place()) -> Iterator[Fra
         number += 1
         where, count = f"{name}: frame {number}", _text(raw).strip()
         if not count.isdecimal() or len(count) > MAX_DIGITS or int(count) < 1:
-            raise InputError(f"{where} (line {line}): {quoted(count)} where the number of atoms should be")
+            raise InputError(f"{where} (line {line}): {excerpt(count)} where the number of atoms should be")
         body = _take(file, int(count) + 1, name)
         comment, *atoms = [_text(part) for part in body] or [""]
         match = QM9_COMMENT.fullmatch(comment.strip())
@@ -153,7 +153,7 @@ def _require_text(file: BinaryIO, name: str) -> None:
     raise InputError(f"{name}: text in UTF-16: save it as UTF-8")
 
 
-def quoted(text: str) -> str:
+def excerpt(text: str) -> str:
     """A piece of a file for a message: one line, quoted, cut after 60 characters."""
     text = " ".join(text.split())
     return repr(text if len(text) <= 60 else text[:57] + "...")

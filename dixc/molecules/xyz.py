@@ -16,7 +16,7 @@ import numpy as np
 from dixc.elements import symbol_of
 from dixc.errors import UserError
 from dixc.molecules.checks import Doubts
-from dixc.molecules.frames import Frame, frames, quoted
+from dixc.molecules.frames import Frame, excerpt, frames
 from dixc.molecules.molecule import Molecule, open_shell_reason
 
 MIN_DISTANCE = 0.4  # angstrom; the shortest bond, that of H2, has 0.74
@@ -155,10 +155,10 @@ def molecule_of(frame: Frame, charge: int | None = None) -> Molecule:
     entries = frame.entries
     name = entries["name"]
     if not NAME.fullmatch(name):
-        raise frame.error(f"name {quoted(name)}: {NAME_RULE}", frame.line + 1)
+        raise frame.error(f"name {excerpt(name)}: {NAME_RULE}", frame.line + 1)
     unit = next((entries[key] for key in entries if key.lower() in UNIT), "angstrom")
     if unit.lower() not in ANGSTROM:
-        raise frame.error(f"coordinates in {quoted(unit)}: dixc reads angstrom", frame.line + 1)
+        raise frame.error(f"coordinates in {excerpt(unit)}: dixc reads angstrom", frame.line + 1)
     if "Lattice" in entries and "T" in entries.get("pbc", "T T T").upper():
         raise frame.error("a periodic cell: dixc is for molecules", frame.line + 1)
     if charge is None:
@@ -208,11 +208,11 @@ def symbols_of(frame: Frame) -> tuple[str, ...]:
     symbols = []
     for line, words in enumerate(map(str.split, frame.atoms), start=frame.line + 2):
         if len(words) < width:
-            text = quoted(" ".join(words))
+            text = excerpt(" ".join(words))
             raise frame.error(f"{text} where an element and three coordinates should be", line)
         symbol = symbol_of(words[species])
         if symbol is None:
-            raise frame.error(f"unknown element {quoted(words[species])}{_hint(words[species])}", line)
+            raise frame.error(f"unknown element {excerpt(words[species])}{_hint(words[species])}", line)
         symbols.append(symbol)
     return tuple(symbols)
 
@@ -236,7 +236,7 @@ def _atoms(frame: Frame) -> tuple[tuple[str, ...], np.ndarray]:
         for word in text.split()[first : first + 3]:
             value = number_of(word)
             if value is None:
-                raise frame.error(f"coordinate {quoted(word)} is not a number", line)
+                raise frame.error(f"coordinate {excerpt(word)} is not a number", line)
             row.append(value)
         coords.append(row)
     return symbols, np.array(coords)
