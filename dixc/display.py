@@ -1,4 +1,4 @@
-"""What is shown on a terminal: what dixc logs as lines, and text from files of others, which must not steer it."""
+"""What is shown on a terminal: lines of the log, and text that must not steer the terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# control characters but for line feed and tab, marks that reverse or break lines, and halves of characters (which
-# stand for bytes of a file's name that are no text). \uXXXX is how JSON writes them, so that JSON stays what it is.
+# control characters but for line feed and tab, marks that reverse or break lines, and halves of
+# characters (which stand for bytes of a file's name that are no text). \uXXXX is how JSON writes
+# them, so that JSON stays what it is.
 UNSAFE = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
@@ -27,7 +28,9 @@ def one_line(text: object) -> str:
 
 
 class Harmless:
-    """A text stream on top of another that lets no control character through, nor stumbles over its encoding.
+    """A text stream on top of another that lets no control character through.
+
+    Characters that the encoding lacks are no error either.
 
     Attributes:
         terminal: the stream below, for those who steer the terminal on purpose.
@@ -37,7 +40,7 @@ class Harmless:
         self.terminal = terminal
 
     def write(self, text: str) -> int:
-        """Writes the text as `harmless` makes it; characters that the encoding lacks become escapes."""
+        """Writes harmless text; characters that the encoding lacks become escapes."""
         encoding = getattr(self.terminal, "encoding", None) or "utf-8"
         shown = harmless(text).encode(encoding, "backslashreplace").decode(encoding)
         self.terminal.write(shown)

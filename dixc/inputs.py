@@ -27,7 +27,9 @@ def irregular(path: AnyPath) -> str | None:
 
 
 def require_regular(path: AnyPath) -> None:
-    """Refuses what is there and no file, before anything is opened; what is not there is the caller's to say.
+    """Refuses what is there and no file, before anything is opened.
+
+    What is not there is the caller's to say.
 
     Raises:
         InputError: a folder, a pipe, a socket or a device.

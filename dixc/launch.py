@@ -51,7 +51,9 @@ class CommandGroup(TyperGroup):
 
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """Ends the program with one line about what a user caused; nothing shown within it steers the terminal.
+    """Ends the program with one line about what a user caused.
+
+    Nothing that is shown within it steers the terminal.
 
     Raises:
         typer.Exit: code 2 for an error, 130 for an interruption.
@@ -125,10 +127,10 @@ def run_stage(module: str, threads: int | None, *args: Any, function: str = "run
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc not to return every large array to the system when it is freed, only to fetch it anew.
+    """Tells glibc not to return every large array to the system when it is freed.
 
-    Arrays on grids come and go by the megabyte, and each page of a fresh one costs a fault: a tenth of a training.
-    Other C libraries have no such setting and do without.
+    Arrays on grids come and go by the megabyte, and each page of a fresh one costs a fault: a tenth
+    of a training. Other C libraries have no such setting and do without.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -137,7 +139,7 @@ def keep_freed_memory() -> None:
 
 
 def limit_loaded_libraries(n: int) -> None:
-    """Sets the number of threads of libraries that may have been loaded before the environment was set."""
+    """Sets the number of threads of libraries that were loaded before the environment was set."""
     if "pyscf" in sys.modules:
         importlib.import_module("pyscf.lib").num_threads(n)
     if "torch" in sys.modules:

@@ -31,9 +31,10 @@ def collect() -> dict[str, Any]:
     """Versions, commit and machine, ready for JSON. No times, so that equal runs give equal files.
 
     Returns:
-        dixc, commit ("unknown" outside a git checkout), dirty (tracked files differ from the commit; None if
-        unknown), python, pyscf, torch, numpy, h5py, libxc ("unknown" before PySCF is imported), environment
-        (hash of the names and versions of all installed packages), platform, threads.
+        dixc, commit ("unknown" outside a git checkout), dirty (tracked files differ from the
+        commit; None if unknown), python, pyscf, torch, numpy, h5py, libxc ("unknown" before PySCF
+        is imported), environment (hash of the names and versions of all installed packages),
+        platform, threads.
     """
     commit, dirty = _commit(Path(__file__).resolve().parents[1])
     return {
@@ -160,7 +161,8 @@ def _version(package: str) -> str:
 
 
 def _libxc_version() -> str:
-    # the number sits in PySCF's compiled library, which takes seconds to load: only if a stage has done so
+    # the number sits in PySCF's compiled library, which takes seconds to load: only if a stage has
+    # done so
     if "pyscf.lib" not in sys.modules:
         return UNKNOWN
     version = importlib.import_module("pyscf.dft.libxc").__version__
@@ -176,7 +178,8 @@ def _threads() -> int:
 
 @cache
 def _commit(root: Path) -> tuple[str, bool | None]:
-    # an installed dixc may lie inside a checkout of something else: only a checkout of dixc itself counts
+    # an installed dixc may lie inside a checkout of something else: only a checkout of dixc itself
+    # counts
     if not (root / ".git").exists():
         return UNKNOWN, None
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

@@ -1,4 +1,4 @@
-"""All molecules of a file one after the other, for a person at a terminal: a failure is a result like others."""
+"""All molecules of a file one after the other: a failure is a result like others."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Calculation:
     Attributes:
         method: name of the functional, as the rows say it.
         settings: all but molecule, charge, method and basis that determines the results, for JSON.
-        solve: results of a PySCF molecule and its name, with `converged`, and with `error` (None for none) where that
-            does not tell whether the calculation failed.
+        solve: results of a PySCF molecule and its name, with `converged`, and with `error` (None
+            for none) where that does not tell whether the calculation failed.
         text: lines about a row.
     """
 
@@ -65,15 +65,16 @@ class Task(NamedTuple):
 
 
 def run(calculation: Calculation, options: Options) -> None:
-    """Print the results of each molecule of a file, and write them to `options.out`, as they are done.
+    """Print the results of each molecule of a file as they are done, and write them to a file.
 
-    A molecule that cannot be computed, or whose calculation fails, has a row with `converged` False and the reason
-    as `error`; rows with an `error` are those that failed. Rows that `out` has already, from the same file with the
-    same settings, are not computed again.
+    A molecule that cannot be computed, or whose calculation fails, has a row with `converged` False
+    and the reason as `error`; rows with an `error` are those that failed. Rows that `out` has
+    already, from the same file with the same settings, are not computed again.
 
     Raises:
-        InputError: a file without any molecule that can be computed, or an `out` that cannot be written or goes on
-            with other results: nothing is computed or written. Or, when all are done and written, failed molecules.
+        InputError: a file without any molecule that can be computed, or an `out` that cannot be
+            written or goes on with other results: nothing is computed or written. Or, when all are
+            done and written, failed molecules.
     """
     path, out = options.molecules, options.out
     tasks = list(_tasks(options))
@@ -107,7 +108,7 @@ def run(calculation: Calculation, options: Options) -> None:
 
 
 def identity(xc: str | None) -> list[str | None]:
-    """What tells functionals apart that a name or path may stand for: the name, and the hash of the file if any."""
+    """What tells functionals apart: the name or path, and the hash of the file if it is one."""
     file = None if xc is None else files.model_file(xc)
     return [xc, None if file is None else provenance.file_hash(file)]
 

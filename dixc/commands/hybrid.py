@@ -21,17 +21,19 @@ MOST_LEFT = 1e-3  # hartree; an energy that may be further off is of no use
 
 
 def run(options: Options, hybrid: str, xc: str | None, accelerate: bool, max_builds: int | None) -> None:
-    """Print energy, dipole and Fock builds of each molecule in an xyz file with a functional of PySCF.
+    """Print energy, dipole and Fock builds of each molecule with a functional of PySCF.
 
-    An energy from `max_builds` builds is no failure although `converged` is False: it fails if the estimate of what is
-    left of its error is above `MOST_LEFT`, or is no less than the correction.
+    An energy from `max_builds` builds is no failure although `converged` is False: it fails if the
+    estimate of what is left of its error is above `MOST_LEFT`, or is no less than the correction.
 
     Args:
         options: molecules, basis and grid, and where results go.
         hybrid: functional as PySCF names it, or hf.
-        xc: functional that accelerates; None for the one that suits a molecule (`dixc.pyscf.accelerate`).
+        xc: functional that accelerates; None for the one that suits a molecule
+            (`dixc.pyscf.accelerate`).
         accelerate: False for PySCF's own kernel.
-        max_builds: exact Fock builds to spend at most on a molecule; None for as many as convergence takes.
+        max_builds: exact Fock builds to spend at most on a molecule; None for as many as
+            convergence takes.
 
     Raises:
         InputError: an unknown functional, or as `dixc.commands.batch.run`.
@@ -60,7 +62,10 @@ def run(options: Options, hybrid: str, xc: str | None, accelerate: bool, max_bui
 
 
 def _few_builds(mf: RHF, max_builds: int) -> dict[str, Any]:
-    """What a fixed number of builds tells beyond the energy, and as `error` why it is of no use (None if it is)."""
+    """What a fixed number of builds tells beyond the energy.
+
+    `error` says why the energy is of no use; it is None where the energy is.
+    """
     estimate, correction = float(mf.energy_error_estimate), float(mf.e_tot - mf.e_tot_build)
     reason = None
     if not estimate < MOST_LEFT:

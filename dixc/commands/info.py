@@ -37,7 +37,8 @@ def describe(path: Path) -> Facts:
     """What a file holds and where it comes from, ready for JSON.
 
     Returns:
-        file, kind, more facts by kind, and `provenance`: a mapping, or the words that there is none.
+        file, kind, more facts by kind, and `provenance`: a mapping, or the words that there is
+            none.
 
     Raises:
         InputError: no such file, a damaged one, or one that dixc did not write.
@@ -169,7 +170,10 @@ def _sidecar(path: Path) -> Facts:
 
 
 def as_text(facts: Facts) -> str:
-    """Lines of key and value, nested mappings indented; the list of all packages only as its length."""
+    """Lines of key and value, nested mappings indented.
+
+    Of the list of all packages only the length is shown.
+    """
     return "\n".join(_lines(facts, 0))
 
 

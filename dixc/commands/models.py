@@ -24,9 +24,10 @@ def entries() -> list[dict[str, Any]]:
     """One mapping a functional, ready for JSON.
 
     Returns:
-        name; kind ("classical", "architecture" or "trained model"); trained; source (paper); xctype; pointwise;
-        parameters (their number, None where the functional cannot be built here); file and file_bytes (None for a
-        name of the registry); for trained models also architecture, reference and loss.
+        name; kind ("classical", "architecture" or "trained model"); trained; source (paper);
+        xctype; pointwise; parameters (their number, None where the functional cannot be built
+        here); file and file_bytes (None for a name of the registry); for trained models also
+        architecture, reference and loss.
     """
     return [_of_registry(name) for name in registry.available()] + [_of_model(name) for name in shipped()]
 

@@ -1,4 +1,7 @@
-"""What `dixc scf` is told whatever the method; kept apart so that the command line can make it before PySCF loads."""
+"""Options of `dixc scf` that all methods share.
+
+The command line makes them before PySCF loads, so this module imports nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Tables and report of what a run has so far, for a run that is under way, was stopped, or goes on another day.
+"""Tables and report of what a run has so far: it is under way, or was stopped.
 
-Files of the run are whole or not there, so that this may be done at any time, beside a running Snakemake too.
+Files of the run are whole or not there, so that this may be done at any time, beside a running
+Snakemake too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a config will cost before it runs: jobs, core-hours, memory and storage by rule of the workflow.
+"""What a config will cost: jobs, core-hours, memory and storage by rule of the workflow.
 
-The numbers are sums over the table of measured costs (`dixc.workflow.resources`), so they are as good as that table:
-a guide for choosing the number of molecules, `chunk_size` and an allocation, not a promise. Whatever already exists is
-counted too.
+The numbers are sums over the table of measured costs (`dixc.workflow.resources`), so they are as
+good as that table: a guide for choosing the number of molecules, `chunk_size` and an allocation,
+not a promise. Whatever already exists is counted too.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def run(config: Config, node_cores: int, as_json: bool = False, root: Path = Pat
 
 
 def chunk_sizes(config: Config, root: Path) -> tuple[Sizes, bool]:
-    """Heavy atoms of the molecules by chunk, and whether they were drawn now (True) or the run has them (False)."""
+    """Heavy atoms of the molecules by chunk, and whether they had to be drawn for this plan."""
     sizes = sizes_by_chunk(RunFiles.of_run(config, root).molecules_table)
     complete = sum(map(len, sizes.values())) == sum(config.sizes().values())
     if complete and sizes.keys() == set(config.chunks(*SPLITS)):
@@ -182,14 +182,16 @@ def _second_derivatives(config: Config, chunks: list[str], sizes: Sizes) -> list
 def _stored_kb(config: Config, n_heavy: int, split: str) -> float:
     """What `dixc.stages.derivatives` stores of a molecule, kB.
 
-    A fifth of the functions of def2-SVP is occupied in an organic molecule: 0.16 n^2 pairs, 1296 in furan with n = 90.
+    A fifth of the functions of def2-SVP is occupied in an organic molecule: 0.16 n^2 pairs, 1296 in
+    furan with n = 90.
     """
     settings = config.derivatives
     pairs = 0.16 * basis_functions(n_heavy) ** 2 * basis_factor(config.reference.basis) ** 0.35
     dense = pairs <= settings.max_dense_pairs
     stored = 8 * settings.n_states * pairs  # amplitudes of both methods in float32
     if split != "test":
-        # two triangles in float32, or probes in float16 and their products in float32; X - Y beside X + Y
+        # two triangles in float32, or probes in float16 and their products in float32; X - Y beside
+        # X + Y
         stored += 4 * pairs**2 if dense else 6 * settings.n_probes * pairs
         stored += 4 * settings.n_states * pairs
     return stored / 1000
@@ -204,7 +206,10 @@ def _prefit(config: Config, model: str) -> Cost:
 
 
 def _training(config: Config, functional: str, sizes: Sizes) -> Cost:
-    """A training: its steps, the validations, and the first visit of each molecule (of most, if memory is short)."""
+    """A training: its steps, its validations, and the first visit of each molecule.
+
+    If memory is short, many visits cost as much as the first.
+    """
     settings, loss = config.training, config.parse(functional).loss
     train, validation = (
         [n for chunk in config.chunks(split) for n in sizes[chunk]] for split in ("train", "validation")

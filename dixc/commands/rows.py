@@ -1,4 +1,7 @@
-"""Results in a file of JSON lines that grows row by row; a run that was ended goes on after the rows that are there."""
+"""Results in a file of JSON lines that grows row by row.
+
+A run that was ended goes on after the rows that the file has.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SCF of one molecule, or of all in a file, for a person at a terminal: `dixc scf molecule.xyz --xc xcdiff-b3lyp`."""
+"""SCF of all molecules in a file with a functional of dixc: `dixc scf molecule.xyz --xc pbe`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EV_NM = 1239.8419843320026  # photon energy times wavelength
 
 
 def run(options: Options, xc: str, n_states: int) -> None:
-    """Print the results of each molecule in an xyz file, and write them to a file, as they are done.
+    """Print the results of each molecule as they are done, and write them to a file.
 
     Args:
         options: molecules, basis and grid, and where results go.
@@ -47,12 +47,15 @@ def run(options: Options, xc: str, n_states: int) -> None:
 def solve(
     mol: Mole, functional: Functional, grid_level: int, n_states: int = 0, name: str = ""
 ) -> dict[str, Any]:
-    """SCF and excitations of a PySCF molecule, ready for JSON; without excitations if it did not converge.
+    """SCF and excitations of a PySCF molecule, ready for JSON.
+
+    An SCF that did not converge has no excitations.
 
     Returns:
-        converged, cycles, e_tot_Eh, dipole_debye (x, y, z), dipole_total_debye, orbital_energies_eV, n_occupied,
-        homo_eV, lumo_eV, gap_eV (None without a virtual orbital); with `n_states`: excitations_eV, wavelengths_nm and
-        oscillator_strengths (length gauge), or excitations_error, the reason why there are none.
+        converged, cycles, e_tot_Eh, dipole_debye (x, y, z), dipole_total_debye,
+        orbital_energies_eV, n_occupied, homo_eV, lumo_eV, gap_eV (None without a virtual orbital);
+        with `n_states`: excitations_eV, wavelengths_nm and oscillator_strengths (length gauge), or
+        excitations_error, the reason why there are none.
     """
     import dixc.pyscf
 
@@ -65,7 +68,7 @@ def solve(
 
 
 def ground_state(mf: RHF, name: str) -> dict[str, Any]:
-    """Run a mean field, with its cycles on a terminal, and tell what `solve` returns without excitations."""
+    """Run a mean field, its cycles on the terminal; returns as `solve` without excitations."""
     with Progress(name) as progress:
         mf.callback = progress
         mf.kernel()
@@ -119,7 +122,10 @@ def _excitations(mf: RHF, n_states: int) -> dict[str, list[float]]:
 
 
 class Progress:
-    """A line about the SCF that is rewritten every cycle, on a terminal only; gone when the SCF is done."""
+    """A line about the SCF, rewritten every cycle, on a terminal only.
+
+    It is wiped when the SCF is done.
+    """
 
     def __init__(self, name: str):
         self.name = harmless(name)

@@ -1,4 +1,7 @@
-"""config.yaml as an object: `load(path)` reads and checks it, `Config` answers questions about the run."""
+"""config.yaml as an object: `load(path)` reads and checks it.
+
+`Config` knows the names of the run's chunks and functionals too.
+"""
 
 from dixc.config.base import LOSSES, SPLITS
 from dixc.config.reading import load, validate, write

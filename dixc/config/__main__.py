@@ -1,4 +1,6 @@
-"""`python -m dixc.config`: regenerates what is derived from the models (run it in the repository root).
+"""`python -m dixc.config`: regenerates what is derived from the sections.
+
+To be run in the repository root.
 
 Written are workflow/schemas/config.schema.json and the table of keys in config/README.md.
 """

@@ -15,7 +15,8 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 GridLevel = Annotated[int, Field(ge=0, le=9)]
-# names end up in paths and in wildcards of the workflow: nothing that leaves the folder or matches too much
+# names end up in paths and in wildcards of the workflow: nothing that leaves the folder or matches
+# too much
 RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=2 * LONGEST_NAME)]
 _REGISTERED, _WORD = "[A-Za-z0-9][A-Za-z0-9_-]*", "[A-Za-z_][A-Za-z0-9_]*"
 # a registered name, or the import path of a class, package.module:Class

@@ -67,7 +67,8 @@ def load(path: str | os.PathLike[str]) -> Config:
     """Reads and checks a config file.
 
     Raises:
-        InputError: no such file, broken YAML (with its line), a wrong key or value (with its dotted path).
+        InputError: no such file, broken YAML (with its line), a wrong key or value (with its dotted
+            path).
     """
     require_regular(path)
     try:
@@ -138,7 +139,10 @@ def write(config: Config, path: str | os.PathLike[str]) -> bool:
 
 
 def _require_reasonable(data: Any, source: str) -> None:
-    """Refuses values that refer to themselves, or that a few lines of YAML blow up to more than memory holds."""
+    """Refuses values that contain themselves, or are more than memory holds.
+
+    A few lines of YAML with aliases are enough for either.
+    """
     waiting, count = [(data, 0)], 0
     while waiting:
         value, depth = waiting.pop()
@@ -192,7 +196,7 @@ def _is_extreme(value: Any) -> bool:
 
 
 def allowed_range(location: tuple[int | str, ...]) -> str:
-    """The numbers that a key takes, in words such as "1 to 1000000000" or "above 0, below 1"; empty without bounds."""
+    """The numbers that a key takes, in words such as "above 0, below 1"; empty without bounds."""
     if FREE in location:
         return ""
     name = max(place for place, part in enumerate(location) if isinstance(part, str))
@@ -208,7 +212,7 @@ def _exact(bound: float) -> str:
 
 
 def _bounds(declared: Any) -> dict[str, float]:
-    """Limits (ge, gt, le, lt) in a field's metadata, or in those of the types that it is made of."""
+    """Limits (ge, gt, le, lt) of a field, or of the types that it is made of."""
     bounds: dict[str, float] = {}
     if isinstance(declared, FieldInfo):
         parts = [declared.annotation, *declared.metadata]
@@ -225,7 +229,10 @@ def _bounds(declared: Any) -> dict[str, float]:
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The location without what pydantic adds to it: below a key of any content, the type after each part."""
+    """The location without what pydantic adds to it.
+
+    Below a key of any content it names a type after each part.
+    """
     if FREE not in location:
         return location
     below = location.index(FREE) + 1

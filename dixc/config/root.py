@@ -19,7 +19,7 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 class FunctionalId(NamedTuple):
-    """What a functional of the run is: a trained model, or a baseline with the loss "none" and seed 0."""
+    """A functional of the run: a trained model, or a baseline with loss "none" and seed 0."""
 
     model: str
     loss: str
@@ -97,7 +97,7 @@ class Config(Section):
         return [chunk for split in splits for chunk in self.molecules.chunks(split)]
 
     def trained(self) -> list[str]:
-        """Ids of the trained functionals, such as "xcdiff-hess-0": every model with every loss and seed."""
+        """Ids of the trained functionals: every model with every loss and seed, xcdiff-hess-0."""
         return [
             str(FunctionalId(model.key, loss, seed))
             for model in self.models
@@ -110,7 +110,7 @@ class Config(Section):
         return [*self.evaluation.baselines, *self.trained()]
 
     def classes(self) -> list[str]:
-        """The classes that model files of this run may hold: names and import paths of the models."""
+        """Names and import paths of the classes that model files of this run may hold."""
         return list(dict.fromkeys(model.name for model in self.models))
 
     def parse(self, functional: str) -> FunctionalId:

@@ -1,5 +1,6 @@
-"""Sections of config.yaml, every field with its meaning, unit and default; `training` and `evaluation`
-have files of their own.
+"""Sections of config.yaml, every field with its meaning, unit and default.
+
+The sections `training` and `evaluation` are in files of their own.
 
 The JSON schema and the table of keys in config/README.md are generated from these models: run
 `python -m dixc.config` after a change.
@@ -261,7 +262,7 @@ class Model(Section):
 
 
 class Prefit(Section):
-    """Start of every training: a fit to a classical functional, pointwise on the reference densities."""
+    """Start of every training: a pointwise fit to a classical functional on reference densities."""
 
     target: FunctionalName = Field(default="r2scan", description="classical functional to imitate")
     steps: Count = Field(default=400, description="L-BFGS iterations")

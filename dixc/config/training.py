@@ -1,4 +1,4 @@
-"""The section `training` of config.yaml. The terms themselves are in the package `dixc.training`."""
+"""The section `training` of config.yaml; the terms themselves are in `dixc.training`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class EnergyTerm(Section):
 
 
 class DensityTerm(Section):
-    """Integrated squared density error per electron of the model's own SCF, by implicit differentiation."""
+    """Integrated squared density error per electron, at the model's own SCF density."""
 
     weight: NotNegative = Field(default=2e6, description="weight of the density term, no unit")
     scf_conv_tol_grad: Threshold = Field(
@@ -82,7 +82,7 @@ class HessianTerm(Section):
 
 
 class ExcitationTerm(Section):
-    """Lowest singlet excitations of the reference, from the model's Hessians at the reference density."""
+    """Lowest singlets of the reference, from the model's Hessians at the reference density."""
 
     weight: NotNegative = Field(
         default=15.0, description="weight of the excitation term, no unit; 0 leaves it out"
@@ -120,7 +120,7 @@ class MetropolisRule(Section):
 
 
 class Training(Section):
-    """Supervised training; all losses start from the same pre-fit weights of their model and seed."""
+    """Supervised training; all losses start from one pre-fit of their model and seed."""
 
     losses: list[Loss] = Field(
         default=["base", "grad", "hess"],
@@ -214,14 +214,17 @@ class Training(Section):
 
     @property
     def gpus(self) -> int:
-        """GPUs that a training asks a cluster for: one for each process, none where `device` may be the CPU."""
+        """GPUs that a training asks a cluster for.
+
+        One for each process; none where `device` may be the CPU.
+        """
         return self.processes if self.device.startswith("cuda") else 0
 
     def settings(self, loss: Loss) -> dict[str, JsonValue]:
         """What decides the weights that come out of one training.
 
-        The lists of losses and seeds, terms that `loss` does not have, rules that are off, and keys that only cost or
-        save time are left out: a change of those is no reason to train again.
+        The lists of losses and seeds, terms that `loss` does not have, rules that are off, and keys
+        that only cost or save time are left out: a change of those is no reason to train again.
         """
         unused = {
             "base": {"gradient", "hessian", "excitation"},

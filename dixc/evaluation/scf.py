@@ -1,10 +1,11 @@
 """SCF of a functional on one molecule, and its errors against the reference.
 
-Test molecules start from PySCF's default guess, as a user's do. Of the others only the solution is wanted (above all
-the energies that the energy of each element is fitted to): they start from the reference density.
+Test molecules start from PySCF's default guess, as a user's do. Of the others only the solution is
+wanted (above all the energies that the energy of each element is fitted to): they start from the
+reference density.
 
-All metrics are taken at the functional's own density P*. E_rho = E_ref[P*] - E_ref[P_ref] >= 0 is the density error
-measured by the reference method itself.
+All metrics are taken at the functional's own density P*. E_rho = E_ref[P*] - E_ref[P_ref] >= 0 is
+the density error measured by the reference method itself.
 """
 
 from __future__ import annotations
@@ -51,10 +52,13 @@ def label(functional: Functional, name: str) -> dict[str, str | int]:
 def evaluate(
     record: ReferenceRecord, xc: Functional, settings: EvaluationScf
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Orbitals and metrics of one molecule; metrics of an unconverged SCF are kept beside converged = False.
+    """Orbitals and metrics of one molecule.
+
+    Those of an SCF that did not converge are kept beside converged = False.
 
     Returns:
-        Datasets (names and units in `UNITS`) and attributes of the molecule's group in an SCF chunk.
+        Datasets (names and units in `UNITS`) and attributes of the molecule's group in an SCF
+        chunk.
     """
     mf, reference = _mean_fields(record, xc)
     mf.conv_tol, mf.max_cycle = settings.conv_tol, settings.max_cycle
@@ -95,7 +99,9 @@ def evaluate(
 def reference_to_run(
     record: ReferenceRecord, settings: EvaluationScf, like: RHF | None = None
 ) -> tuple[RHF, FockBuildCounter]:
-    """The reference mean field with the evaluation's thresholds and its grid, and the counter of its Fock builds.
+    """The reference mean field with the evaluation's thresholds, and the counter of its builds.
+
+    Its grid is built.
 
     Args:
         like: a mean field of the same molecule, whose integrals and grid need not be made again.
@@ -110,7 +116,10 @@ def reference_to_run(
 
 
 def _mean_fields(record: ReferenceRecord, xc: Functional) -> tuple[RHF, RHF]:
-    """Mean fields of the functional and of the reference; away from the test molecules on fitted integrals."""
+    """Mean fields of the functional and of the reference.
+
+    They have fitted integrals, but for test molecules.
+    """
     mf, reference = record.mean_field(xc), record.mean_field()
     if record.split == "test":
         return mf, reference

@@ -1,4 +1,4 @@
-"""Lowest singlets of a functional on one molecule against the reference's, by state and matched by character."""
+"""Lowest singlets of a functional on one molecule against the reference's."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ logger = logging.getLogger(__name__)
 def solved_mean_field(
     record: ReferenceRecord, xc: Functional, orbitals: Mapping[str, ArrayLike], converged: bool
 ) -> RHF:
-    """A functional's mean field with the orbitals that its SCF had (`mo_coeff`, `mo_occ`, `mo_energy`), grid built.
+    """A functional's mean field with the orbitals that its SCF had, grid built.
 
-    Without exact exchange its Coulomb integrals are fitted: they enter excitation energies by the response alone.
+    Without exact exchange its Coulomb integrals are fitted: they enter excitation energies by the
+    response alone.
     """
     mf = record.mean_field(xc)
     if not exchange_fraction(mf):
@@ -68,7 +69,10 @@ def state_rows(
 def compare(
     record: ReferenceRecord, mf: RHF, excitations: Excitations | None, target: Excitations, n_states: int
 ) -> list[dict[str, Any]]:
-    """Rows of the lowest `n_states` reference states, energies in eV, oscillator strengths without unit."""
+    """Rows of the lowest `n_states` reference states.
+
+    Energies are in eV; oscillator strengths have no unit.
+    """
     reference = HARTREE_EV * target.energies
     bright = oscillator_strengths(record, target)
     rows: list[dict[str, Any]] = []
@@ -92,7 +96,7 @@ def compare(
 
 
 def in_reference_orbitals(record: ReferenceRecord, mf: RHF, amplitudes: NDArray) -> NDArray[np.float64]:
-    """Amplitudes (n_states, n_vir, n_occ) of a mean field, projected on the pairs of the reference orbitals."""
+    """Amplitudes (n_states, n_vir, n_occ) of a mean field, on pairs of the reference orbitals."""
     overlap = record.mol.intor_symmetric("int1e_ovlp")
     orbo, orbv = split_orbitals(mf.mo_coeff, mf.mo_occ)
     orbo_ref, orbv_ref = split_orbitals(record.mo_coeff, record.mo_occ)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def guess_row(
     record: ReferenceRecord, guess: str, dm0: NDArray | None, settings: EvaluationScf
 ) -> tuple[dict[str, Any], RHF]:
-    """Row of the reference SCF from a density matrix (nao, nao), or PySCF's default guess, and its mean field.
+    """Row of the reference SCF from a density matrix or PySCF's guess, and its mean field.
 
     Args:
         guess: the word of the column.
@@ -39,7 +39,9 @@ def guess_row(
 def density_rows(
     record: ReferenceRecord, solution: h5py.Group, settings: EvaluationScf, accelerator: Functional | None
 ) -> list[dict[str, Any]]:
-    """Warm start from the density in a group of an SCF chunk; the cheap SCF counts towards the total time.
+    """Warm start from the density in a group of an SCF chunk.
+
+    The cheap SCF counts towards the total time.
 
     With an accelerator, a row of the SCF accelerated by it as well.
     """
@@ -66,7 +68,8 @@ def accelerated_row(
         **acceleration: see `dixc.pyscf.Acceleration`.
 
     Returns:
-        Columns of the warm-start table; wall_s leaves out the cheap functional's own SCF, wall_total_s nothing.
+        Columns of the warm-start table; wall_s leaves out the cheap functional's own SCF,
+        wall_total_s nothing.
     """
     import dixc.pyscf
 
@@ -82,9 +85,10 @@ def accelerated_row(
 
 
 def build_errors(mf: RHF, e_ref: float) -> dict[str, float]:
-    """Errors of the energies that the first builds of an accelerated mean field foretell, microhartree.
+    """Errors of the energies that the first builds of an accelerated SCF foretell, microhartree.
 
-    A build that converges foretells its own energy. NaN where there was no such build, or nothing to be foretold.
+    A build that converges foretells its own energy. NaN where there was no such build, or nothing
+    to be foretold.
 
     Args:
         e_ref: the true energy, hartree.

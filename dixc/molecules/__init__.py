@@ -1,4 +1,4 @@
-"""Molecules: what one is, where they come from, and their division into train, validation and test."""
+"""Molecules: what one is, where they come from, and their division into splits."""
 
 from dixc.molecules.molecule import Molecule, open_shell_reason
 from dixc.molecules.sources import source_files, source_versions

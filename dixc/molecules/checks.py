@@ -16,7 +16,8 @@ BOHR = 0.529177210903  # angstrom
 # 0.78 to 1.05 in angstrom, and 1.48 to 1.98 if bohr are taken for angstrom
 BONDED = (0.75, 1.3)
 UNBONDED = 1.4
-# elements whose shortest bonds are as long as BONDED says; those of metals, such as Cr2, are shorter
+# elements whose shortest bonds are as long as BONDED says; those of metals, such as Cr2, are
+# shorter
 NONMETALS = {1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53}
 METAL_BOND = 0.5  # the same ratio for others: Cr2 has 0.60
 SHORTEST = 0.7  # angstrom; no bond is as short, that of H2 included
@@ -27,8 +28,9 @@ NOBLE_GASES = {2, 10, 18, 36, 54, 86}
 def looks_like_bohr(molecule: Molecule) -> bool:
     """Whether a molecule has bond lengths only if its coordinates are taken as bohr.
 
-    No atom may have a neighbour at a bond's length in angstrom, and all must have one in bohr: stretched bonds,
-    complexes of molecules and single atoms pass. Noble gases are not judged, as their distances fit by accident.
+    No atom may have a neighbour at a bond's length in angstrom, and all must have one in bohr:
+    stretched bonds, complexes of molecules and single atoms pass. Noble gases are not judged, as
+    their distances fit by accident.
     """
     numbers = set(molecule.atomic_numbers)
     if len(molecule.symbols) < 2 or NOBLE_GASES & numbers:
@@ -55,7 +57,10 @@ def too_close(molecule: Molecule) -> str | None:
 
 
 def _distances_and_bonds(molecule: Molecule) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (infinite to itself) and usual bond lengths of all pairs of atoms, (natm, natm), angstrom."""
+    """Distances and usual bond lengths of all pairs of atoms, (natm, natm), angstrom.
+
+    The distance of an atom to itself is infinite.
+    """
     numbers = np.array(molecule.atomic_numbers)
     coords = molecule.coords_angstrom
     radii = np.array([covalent_radius(number) for number in molecule.atomic_numbers])

@@ -3,9 +3,10 @@
 own tables    `file` [, name, charge, split, smiles]: an xyz file a row, its path from the table's folder
 qm9pack       XYZ_file, SMILES, Elements, XYZ_Ang: a molecule a row, as in the data files of qm9pack 1.0.3 on PyPI
 QM40          Zinc_id, smile, atom, final_x, final_y, final_z: an atom a row, as in QM40_xyz.csv, the optimised
-              geometries of QM40 (A. Madushanka, R. T. Moura Jr., E. Kraka, Sci. Data 11, 1376 (2024), figshare
-              25993060); all neutral. The layout was taken from public code that reads the release and from the
-              tutorial of its authors (Ayeshmadu/QM40_dataset_for_ML on GitHub), not from the data themselves.
+              geometries of QM40 (A. Madushanka, R. T. Moura Jr., E. Kraka, Sci. Data 11, 1376
+              (2024), figshare 25993060); all neutral. The layout was taken from public code that
+              reads the release and from the tutorial of its authors (Ayeshmadu/QM40_dataset_for_ML
+              on GitHub), not from the data themselves.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ def _own_molecule(path: Path, row: Row) -> Molecule:
 
 
 class _Rows(Frame):
-    """A molecule's rows as a frame of an xyz file, so that both are checked alike; errors name the first row."""
+    """A molecule's rows as a frame of an xyz file, so that both are checked alike.
+
+    Errors name the first row.
+    """
 
     def error(self, problem: str, line: int | None = None) -> UserError:
         return InputError(f"{self.where} ({self.entries['name']}): {problem}")

@@ -1,4 +1,4 @@
-"""CSV files read row by row; a row remembers where it starts, so that it can be read again alone."""
+"""CSV files read row by row; a row can be read again alone from where it starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class RowPlace(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: values of some columns in a given order (empty text for a column that the file lacks), and its place."""
+    """A row: values of some columns in a given order, and its place.
+
+    A column that the file lacks is empty text.
+    """
 
     values: list[str]
     place: RowPlace

@@ -16,10 +16,11 @@ SAME_DISTANCE = 1e-3  # angstrom
 class Geometries:
     """Molecules by formula and geometry.
 
-    Two molecules are the same if they have one formula and charge, and if all their distances, sorted within each
-    pair of elements, agree to a thousandth of an angstrom; order of atoms, place, direction and mirror do not matter.
-    The root mean squares of their distances agree as well then (triangle inequality), which need no distances:
-    only molecules with nearly the same one are compared, however many share a formula.
+    Two molecules are the same if they have one formula and charge, and if all their distances,
+    sorted within each pair of elements, agree to a thousandth of an angstrom; order of atoms,
+    place, direction and mirror do not matter. The root mean squares of their distances agree as
+    well then (triangle inequality), which need no distances: only molecules with nearly the same
+    one are compared, however many share a formula.
     """
 
     def __init__(self) -> None:
@@ -58,13 +59,19 @@ def _bucket(molecule: Molecule) -> int:
 
 
 def _rms_distance(coords: NDArray) -> float:
-    """Root mean square of all distances between atoms, angstrom, from those to their centre; 0 for one atom."""
+    """Root mean square of all distances between atoms, angstrom; 0 for one atom.
+
+    It follows from the distances to their centre.
+    """
     centred = coords - coords.mean(axis=0)
     return math.sqrt(2 * float(np.vdot(centred, centred)) / max(1, len(coords) - 1))
 
 
 def _shape(numbers: NDArray, coords: NDArray) -> NDArray:
-    """Distances between atoms, angstrom, sorted within each pair of elements: blind to order and mirror."""
+    """Distances between atoms, angstrom, sorted within each pair of elements.
+
+    Order of atoms and mirror do not matter.
+    """
     i, j = np.triu_indices(len(numbers), 1)
     distances = np.linalg.norm(coords[i] - coords[j], axis=1)
     low, high = np.minimum(numbers[i], numbers[j]), np.maximum(numbers[i], numbers[j])

@@ -1,4 +1,7 @@
-"""What choosing molecules needs to know of one: all but its geometry, which is read only if the molecule is wanted."""
+"""What the choice of molecules needs to know of one: all but its geometry.
+
+That is read only of molecules that are taken.
+"""
 
 from __future__ import annotations
 

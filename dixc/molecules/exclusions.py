@@ -22,7 +22,10 @@ def is_archive(path: Path) -> bool:
 
 
 def list_file(file: MoleculeFile) -> Path | None:
-    """The list of molecules to leave out: `exclude`, else uncharacterized.txt in the folder or beside the archive."""
+    """The list of molecules to leave out; None if there is none.
+
+    It is `exclude`, else uncharacterized.txt in the folder or beside the archive.
+    """
     if file.exclude is not None:
         return Path(file.exclude)
     path = Path(file.path)
@@ -33,8 +36,9 @@ def list_file(file: MoleculeFile) -> Path | None:
 def excluded_names(file: MoleculeFile) -> set[str]:
     """Names of the molecules to leave out.
 
-    A line of the list starts with a name, or with an index of QM9; what else a line has is not read. In QM9's own list,
-    uncharacterized.txt, only lines that start with an index count: it has a head and a foot.
+    A line of the list starts with a name, or with an index of QM9; what else a line has is not
+    read. In QM9's own list, uncharacterized.txt, only lines that start with an index count: it has
+    a head and a foot.
 
     Raises:
         InputError: no such list, no text, or nothing in it.

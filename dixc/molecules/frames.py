@@ -1,9 +1,10 @@
-"""The frames of an xyz file, one after the other: a count, a comment line, and as many lines as there are atoms.
+"""The frames of an xyz file: a count, a comment line, and a line for each atom.
 
-A frame remembers where it starts, so that it can be read again alone. A file of the QM9 release (R. Ramakrishnan
-et al., Sci. Data 1, 140022 (2014), table 2) is told by its comment line, "gdb", an index and fifteen properties: a line
-of an atom has its Mulliken charge as fifth word, numbers may be written as 1.2*^-5 (1.2e-5), and after the atoms come
-three lines with frequencies, SMILES and InChI.
+A frame remembers where it starts, so that it can be read again alone. A file of the QM9 release (R.
+Ramakrishnan et al., Sci. Data 1, 140022 (2014), table 2) is told by its comment line, "gdb", an
+index and fifteen properties: a line of an atom has its Mulliken charge as fifth word, numbers may
+be written as 1.2*^-5 (1.2e-5), and after the atoms come three lines with frequencies, SMILES and
+InChI.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def _line(file: BinaryIO, name: str) -> bytes:
 
 
 def _text(raw: bytes) -> str:
-    """A line as UTF-8, else as Latin-1, which old programs write; all that counts in a file is ASCII."""
+    """A line as UTF-8, else as Latin-1, which old programs write; what counts is ASCII."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

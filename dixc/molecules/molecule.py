@@ -105,7 +105,7 @@ class Molecule:
 
 @cache
 def _has_core_potential(basis: str, symbol: str) -> bool:
-    """Whether a basis leaves out the core electrons of an element, so that it needs a potential in their place."""
+    """Whether a basis leaves out the core electrons of an element, and needs a potential."""
     from pyscf import gto
     from pyscf.lib.exceptions import BasisNotFoundError
 
@@ -120,7 +120,7 @@ def _has_core_potential(basis: str, symbol: str) -> bool:
 
 
 def hill_formula(symbols: Sequence[str], charge: int) -> str:
-    """Formula of atoms (C, H, then by alphabet; all by alphabet without C), with the charge if any."""
+    """Hill formula: C, H, then by alphabet; all by alphabet without C; the charge if any."""
     counts = Counter(symbols)
     first = ["C", "H"] if "C" in counts else []
     order = [s for s in first if s in counts] + sorted(counts.keys() - set(first))

@@ -28,8 +28,8 @@ class Pool:
 
     Args:
         settings: files, elements, charges and seed are used.
-        geometries: False to take molecules without reading their geometries, for an estimate: doubles, and open
-            shells that only a file's comment tells, are not found then.
+        geometries: False to take molecules without reading their geometries, for an estimate:
+            doubles, and open shells that only a file's comment tells, are not found then.
 
     Raises:
         InputError: a file is wrong, or two molecules have one name.
@@ -129,7 +129,7 @@ class Pool:
         return hashlib.sha256(f"{self.settings.seed}:{split}:{name}".encode()).hexdigest(), name
 
     def _take(self, entry: Entry, split: str) -> bool:
-        """Takes a molecule for a split, unless it is no closed shell or there already; remembers why not."""
+        """Takes a molecule for a split; remembers why not if it is an open shell or a double."""
         if entry.name in self._skips:
             return False
         if not self.reads_geometries:

@@ -6,7 +6,8 @@
     *.tar[.bz2|.gz|.xz]    xyz files in an archive, such as the QM9 release dsgdb9nsd.xyz.tar.bz2
     any other file     xyz, extended or of the QM9 release, see `dixc.molecules.frames`
 
-Geometries of the data sets (QM9, QM40) are read when a molecule is chosen, all others are checked at once.
+Geometries of the data sets (QM9, QM40) are read when a molecule is chosen, all others are checked
+at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 QM9PACK = "qm9pack"
 QM40_FILE = "QM40_xyz.csv"
-# an xyz file each: Snakemake watches so many one by one, and only the folder's own date if there are more
+# an xyz file each: Snakemake watches so many one by one, and only the folder's own date if there
+# are more
 MOST_WATCHED = 1000
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ def entries(file: MoleculeFile) -> Iterator[Entry]:
     """Molecules of an entry of `molecules.files`, without those that its list excludes.
 
     Raises:
-        InputError: with file and place: missing, unreadable or broken; a molecule that `exclude` lists cannot be there.
+        InputError: with file and place: missing, unreadable or broken; a molecule that `exclude`
+            lists cannot be there.
     """
     exclusions = excluded_names(file)
     n_excluded = n_qm9 = 0
@@ -92,7 +95,7 @@ def _recharged(entry: Entry, charge: int) -> Entry:
 
 
 def _qm9pack_tables() -> list[Path]:
-    """The data files of the package, found without importing it (which fails without setuptools)."""
+    """The data files of the package; to import it would fail without setuptools."""
     try:
         package = importlib.metadata.distribution(QM9PACK)
     except importlib.metadata.PackageNotFoundError:
@@ -149,7 +152,10 @@ def _named_molecule(frame: Frame, name: str) -> Molecule:
 
 
 def _archive_entries(path: Path) -> Iterator[Entry]:
-    """Molecules of all xyz files in an archive, unpacked into one temporary file of a few hundred MB for QM9."""
+    """Molecules of all xyz files in an archive.
+
+    They are unpacked into one temporary file, of a few hundred MB for QM9.
+    """
     unpacked, doubts = _Unpacked(), Doubts(path)
     number = count = 0
     try:
@@ -198,7 +204,9 @@ class _Unpacked:
 
 
 def source_files(files: Iterable[MoleculeFile]) -> list[str]:
-    """Files whose change means to choose molecules anew; a folder itself if it has more than `MOST_WATCHED`.
+    """Files whose change means to choose molecules anew.
+
+    Of a folder with more than `MOST_WATCHED` files, the folder itself.
 
     Raises:
         InputError: qm9pack is not installed, or a table cannot be read.

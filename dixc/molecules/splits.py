@@ -31,7 +31,7 @@ def choose(pool: Pool) -> dict[str, list[Entry]]:
 
 
 def _warn_of_elements(split: str, entries: list[Entry], train: list[Entry]) -> None:
-    """Warns of molecules with an element that training does not have: what is learned says nothing of it."""
+    """Warns of molecules with an element that training does not have."""
     trained = frozenset().union(*(entry.composition.elements for entry in train))
     unseen = {entry.name: sorted(entry.composition.elements - trained) for entry in entries}
     words = [f"{name} ({', '.join(elements)})" for name, elements in unseen.items() if elements]
@@ -46,12 +46,17 @@ def _warn_of_elements(split: str, entries: list[Entry], train: list[Entry]) -> N
 
 
 def divide(entries: list[Entry], size: int) -> list[list[Entry]]:
-    """Molecules by chunk: in the order of the draw, sorted only then, so that more of them change no full chunk."""
+    """Molecules by chunk, in the order of the draw; sorted within the chunk.
+
+    So more molecules change no full chunk.
+    """
     return [sorted(entries[i : i + size], key=_by_size) for i in range(0, len(entries), size)]
 
 
 def expected_sizes(settings: Molecules) -> dict[str, list[int]]:
-    """Heavy atoms of the molecules of every chunk, as the stage `molecules` would choose them but for doubles.
+    """Heavy atoms of the molecules of every chunk, as the stage `molecules` would choose them.
+
+    Doubles, which it would leave out, are not noticed.
 
     No geometry is read, so that it takes seconds for a hundred thousand molecules.
 

@@ -1,7 +1,7 @@
 """Extended-xyz files of many molecules, with errors that say where the file is wrong.
 
-The files of the QM9 release are read as well: each has one molecule, properties in the comment line, and three more
-lines at its end (frequencies, SMILES, InChI); see `dixc.molecules.frames`.
+The files of the QM9 release are read as well: each has one molecule, properties in the comment
+line, and three more lines at its end (frequencies, SMILES, InChI); see `dixc.molecules.frames`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def read_xyz(
 ) -> list[Molecule]:
     """All molecules of an extended-xyz file.
 
-    The comment line may give name (needed if there are several molecules), charge (0 without) and split; all
-    else is kept as text.
+    The comment line may give name (needed if there are several molecules), charge (0 without) and
+    split; all else is kept as text.
 
     Args:
         path: the file.
@@ -51,8 +51,9 @@ def read_xyz(
         charge: overrules the file's.
 
     Raises:
-        InputError: with file, frame, line and molecule: broken or empty file, unknown element, coordinate that
-            is no number, atoms closer than 0.4 angstrom, open shell, a name given twice, a periodic cell.
+        InputError: with file, frame, line and molecule: broken or empty file, unknown element,
+            coordinate that is no number, atoms closer than 0.4 angstrom, open shell, a name given
+            twice, a periodic cell.
     """
     molecules = []
     for _, molecule in molecules_or_errors(path, closed_shells_only, charge):
@@ -65,14 +66,14 @@ def read_xyz(
 def molecules_or_errors(
     path: str | os.PathLike[str], closed_shells_only: bool = True, charge: int | None = None
 ) -> Iterator[tuple[Frame, Molecule | UserError]]:
-    """The frames of an extended-xyz file, each with its molecule, or with the error why it is none that can be used.
+    """Frames of an extended-xyz file, each with its molecule or the error that it makes.
 
     Args:
         path, closed_shells_only, charge: as of `read_xyz`.
 
     Raises:
-        InputError: what makes all of the file unreadable: it is missing, empty or truncated, has a line where
-            the number of atoms should be, lacks names, or gives one twice.
+        InputError: what makes all of the file unreadable: it is missing, empty or truncated, has a
+            line where the number of atoms should be, lacks names, or gives one twice.
     """
     first: dict[str, int] = {}
     doubts, count = Doubts(path), 0
@@ -218,7 +219,7 @@ def symbols_of(frame: Frame) -> tuple[str, ...]:
 
 
 def _hint(word: str) -> str:
-    """What a word may mean that is no symbol of an element; a guess is no reason to compute something."""
+    """What a word may mean that is no symbol of an element, for the message."""
     letters = re.sub(r"[^A-Za-z].*", "", word.lstrip("0123456789"))
     if letters.upper() in ("D", "T"):
         return " (an isotope? its electrons are those of H)"
@@ -243,7 +244,7 @@ def _atoms(frame: Frame) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _columns(frame: Frame) -> tuple[int, int, int]:
-    """Positions of the element and of the first coordinate in a line, and the number of words that it must have."""
+    """Places of the element and of the first coordinate in a line, and its number of words."""
     text = frame.entries.get("Properties", DEFAULT_COLUMNS)
     if text == DEFAULT_COLUMNS:
         return 0, 1, 4
@@ -260,7 +261,7 @@ def _columns(frame: Frame) -> tuple[int, int, int]:
 
 
 def number_of(word: str) -> float | None:
-    """The number that a word of a file stands for, with an exponent of Fortran's too (1.0D-3); None if it is none."""
+    """The number that a word stands for, one of Fortran (1.0D-3) too; None if it is none."""
     match = NUMBER.fullmatch(word)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Fock builds of a mean field, counted; and integrals that two mean fields of a molecule need only once."""
+"""Counting Fock builds, and sharing what two mean fields of a molecule need only once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class FockBuildCounter:
 
 
 def share_integrals(mf: SCF, like: SCF) -> None:
-    """Hand over two-electron integrals, grid, and orbitals on it, from a mean field of the same molecule and basis."""
+    """Hand over integrals, grid, and orbitals on it, from a mean field of the same molecule.
+
+    The basis is the same too.
+    """
     mf._eri = like._eri
     if hasattr(mf, "grids") and hasattr(like, "grids"):
         mf.grids = like.grids

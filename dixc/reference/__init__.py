@@ -1,1 +1,1 @@
-"""The reference: its method, the SCF of one molecule, the record that is kept of it, and its second derivatives."""
+"""The reference: its method, SCF of one molecule, record, and second derivatives."""

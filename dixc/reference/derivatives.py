@@ -33,13 +33,16 @@ UNITS = {
 
 
 def is_left_out(record: ReferenceRecord, settings: Derivatives) -> bool:
-    """Whether a molecule gets no derivatives at all: a test molecule that is too large for excitations."""
+    """Whether a molecule gets no derivatives: a test molecule too large for excitations."""
     limit = settings.states_max_heavy
     return record.split == "test" and limit is not None and record.n_heavy > limit
 
 
 def compute(record: ReferenceRecord, settings: Derivatives) -> dict[str, NDArray[Any]]:
-    """Datasets of one molecule (names and units in `UNITS`); pairs are ordered as kappa, (a, i) with i fastest."""
+    """Datasets of one molecule (names and units in `UNITS`).
+
+    Pairs are ordered as kappa, (a, i) with i fastest.
+    """
     mf = record.with_orbitals(record.mean_field())
     window = Window.of(mf)
     supervised = record.split != "test"
@@ -62,7 +65,7 @@ def compute(record: ReferenceRecord, settings: Derivatives) -> dict[str, NDArray
 
 
 def excitations_of(datasets: Any, method: str) -> Excitations:
-    """The excitations by a method (`METHODS`) among a molecule's datasets, all taken as converged."""
+    """The excitations by a method of `METHODS` among a molecule's datasets."""
     energies = np.array(datasets[f"{method}_energies"])
     amplitudes = np.array(datasets[f"{method}_amplitudes"])
     return Excitations(energies, amplitudes, np.ones(len(energies), dtype=bool))
@@ -81,10 +84,12 @@ def _conjugates(solver: ResponseSolver, excitations: Excitations) -> NDArray[np.
 
 
 def _probe_products(record: ReferenceRecord, mf: RHF, settings: Derivatives) -> dict[str, NDArray[Any]]:
-    """Random probes D^-1/2 z and their Hessian products, D the diagonal of orbital-energy differences times 4.
+    """Random probes D^-1/2 z and their Hessian products.
 
-    Probes are rounded to half precision before anything is done with them: what is stored are the very directions of
-    the products, and these keep the seven digits of float32.
+    D is the diagonal of orbital-energy differences times 4.
+
+    Probes are rounded to half precision before anything is done with them: what is stored are the
+    very directions of the products, and these keep the seven digits of float32.
     """
     rng = np.random.default_rng([settings.seed, *record.name.encode()])
     differences = Window.of(mf).differences

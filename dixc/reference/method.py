@@ -29,9 +29,12 @@ def exchange_of(functional: str) -> float:
 
 
 def reference_mean_field(mol: Mole, settings: Reference) -> RHF:
-    """PySCF mean field of the reference method with its convergence thresholds; no density-dependent grid pruning.
+    """PySCF mean field of the reference method with its convergence thresholds.
 
-    Its semilocal part is libxc's, integrated on orbitals that are kept from one Fock build to the next.
+    No grid points are left out where the density is small.
+
+    Its semilocal part is libxc's, integrated on orbitals that are kept from one Fock build to the
+    next.
     """
     from pyscf import dft, scf
 
@@ -50,10 +53,10 @@ def reference_mean_field(mol: Mole, settings: Reference) -> RHF:
 
 
 def check_functional(functional: str) -> None:
-    """Refuses what cannot be a reference: that whose energy, potential and response later stages cannot follow.
+    """Refuses what cannot be a reference, as later stages could not follow it.
 
-    Global hybrids, Hartree-Fock and pure functionals (LDA, GGA, meta-GGA of the kinetic-energy density) pass, under
-    PySCF's names or as its formulas such as "0.3*HF + 0.7*PBE, PBE".
+    Global hybrids, Hartree-Fock and pure functionals (LDA, GGA, meta-GGA of the kinetic-energy
+    density) pass, under PySCF's names or as its formulas such as "0.3*HF + 0.7*PBE, PBE".
 
     Args:
         functional: as PySCF names it.

@@ -1,8 +1,8 @@
 """Reference records: what the reference stage stored of a molecule, in memory.
 
-Everything downstream starts from a `ReferenceRecord`: it rebuilds the molecule, the quadrature grid and mean fields
-with exactly the settings of the reference, so that model and reference never differ by a grid or a basis.
-Units: hartree, bohr, debye. Names of fields and HDF5 datasets are the same.
+Everything downstream starts from a `ReferenceRecord`: it rebuilds the molecule, the quadrature grid
+and mean fields with exactly the settings of the reference, so that model and reference never differ
+by a grid or a basis. Units: hartree, bohr, debye. Names of fields and HDF5 datasets are the same.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class ReferenceRecord:
         dipole: (3,), debye.
         e_tot: total energy, hartree.
         settings: the config section `reference` that made it.
-        coulomb_error, exchange_error: lower triangles of dJ and dK of `dixc.core.integrals` at this density, hartree;
-            None if the reference stage left them out.
+        coulomb_error, exchange_error: lower triangles of dJ and dK of `dixc.core.integrals` at this
+            density, hartree; None if the reference stage left them out.
     """
 
     name: str
@@ -101,7 +101,7 @@ class ReferenceRecord:
         return gto.M(atom=atoms, unit="bohr", basis=self.settings.basis, charge=self.charge, verbose=0)
 
     def fitting_correction(self, exact_exchange: float) -> tuple[NDArray, float]:
-        """What makes fitted integrals exact at the reference density: operator (nao, nao) and constant, hartree.
+        """Operator (nao, nao) and constant, hartree: with them fitted integrals are exact at P_ref.
 
         Args:
             exact_exchange: fraction of exact exchange of the functional that they are for.
@@ -129,7 +129,7 @@ class ReferenceRecord:
         return grids.build()
 
     def mean_field(self, functional: Functional | None = None) -> RHF:
-        """Mean field on the reference basis and grid: the reference's own, or dixc's with a functional."""
+        """Mean field on the reference basis and grid: the reference's own, or a functional's."""
         if functional is None:
             return reference_mean_field(self.mol, self.settings)
         import dixc.pyscf
@@ -152,7 +152,8 @@ def record_from_group(group: h5py.Group, settings: Reference) -> ReferenceRecord
     """A record from a molecule's group of a reference chunk.
 
     Raises:
-        ValueError, KeyError: arrays that are missing, do not fit each other, or hold what is no number.
+        ValueError, KeyError: arrays that are missing, do not fit each other, or hold what is no
+            number.
     """
     arrays = {key: np.array(group[key]) for key in UNITS if key in group and key != "energies"}
     _check(arrays)
@@ -168,7 +169,7 @@ def record_from_group(group: h5py.Group, settings: Reference) -> ReferenceRecord
 
 
 def _check(arrays: dict[str, NDArray]) -> None:
-    """Refuses arrays that cannot be one molecule's, however well the file that holds them was sealed."""
+    """Refuses arrays that cannot be one molecule's, although the file's checksum is right."""
     natm, (nao, nmo) = len(arrays["atomic_numbers"]), arrays["mo_coeff"].shape
     shapes = {
         "atomic_numbers": (natm,), "coords": (natm, 3), "mo_coeff": (nao, nmo), "mo_occ": (nmo,),
@@ -186,7 +187,7 @@ def elements(records: Iterable[ReferenceRecord]) -> list[str]:
 
 
 def training_origin(config: str | None, references: Sequence[Path]) -> dict[str, Any]:
-    """What a model is made from, for its provenance: hashes of the config and of all training molecules."""
+    """Provenance of a model: hashes of the config and of all training molecules."""
     return provenance.origin(config, provenance.combined(molecules_hash(path) for path in references))
 
 

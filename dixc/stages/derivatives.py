@@ -1,8 +1,9 @@
-"""The stage `derivatives`: Hessian of the reference energy and its excitation energies, molecule by molecule.
+"""The stage `derivatives`: Hessian of the reference energy, and its excitation energies.
 
-Training and validation molecules get dense A+B and A-B below `derivatives.max_dense_pairs` pairs, products with fixed
-probes above it. All molecules get the lowest singlets by full TDDFT and in the Tamm-Dancoff approximation, but for test
-molecules above `derivatives.states_max_heavy` heavy atoms, which get nothing.
+Training and validation molecules get dense A+B and A-B below `derivatives.max_dense_pairs` pairs,
+products with fixed probes above it. All molecules get the lowest singlets by full TDDFT and in the
+Tamm-Dancoff approximation, but for test molecules above `derivatives.states_max_heavy` heavy atoms,
+which get nothing.
 """
 
 from __future__ import annotations

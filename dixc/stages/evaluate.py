@@ -1,4 +1,4 @@
-"""The stage `evaluate`: SCF with a functional on the molecules of a chunk, and its errors against the reference."""
+"""The stage `evaluate`: SCF with a functional, and its errors against the reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage `molecules`: divides molecules into train, validation and test, and writes them in chunks."""
+"""The stage `molecules`: divides molecules into splits, and writes them in chunks."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ logger = logging.getLogger(__name__)
 def run(settings: Molecules, out: Path, config_hash: str | None = None) -> None:
     """Writes `{split}-{i:03d}.xyz` and molecules.csv.
 
-    Test is taken first, then validation, then train; no molecule is in two of them, by name or by formula and
-    distances. A molecule's place in the draw follows from the seed, the split and its name alone: with a
-    larger count the molecules chosen before stay, as far as the other splits leave them.
+    Test is taken first, then validation, then train; no molecule is in two of them, by name or by
+    formula and distances. A molecule's place in the draw follows from the seed, the split and its
+    name alone: with a larger count the molecules chosen before stay, as far as the other splits
+    leave them.
 
-    Geometries are read when a molecule is about to be taken, and again when it is written, so that memory does
-    not grow with the files.
+    Geometries are read when a molecule is about to be taken, and again when it is written, so that
+    memory does not grow with the files.
 
     Args:
         settings: which molecules.
@@ -44,7 +45,8 @@ def run(settings: Molecules, out: Path, config_hash: str | None = None) -> None:
         config_hash: hash of the run's config, for the provenance.
 
     Raises:
-        InputError: a file is wrong, a named molecule is unknown or no closed shell, or there are not enough.
+        InputError: a file is wrong, a named molecule is unknown or no closed shell, or there are
+            not enough.
     """
     pool = Pool(settings)
     entries_by_split = choose(pool)

@@ -1,4 +1,4 @@
-"""Parts of a run's tables, which the stages `warmstart` and `tddft` write: what their rows have in common."""
+"""What rows of `warmstart` and `tddft`, parts of a run's tables, have in common."""
 
 from __future__ import annotations
 

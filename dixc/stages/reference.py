@@ -1,4 +1,4 @@
-"""The stage `reference`: the converged SCF of each molecule of a chunk with the method to be distilled."""
+"""The stage `reference`: converged SCF of each molecule with the method to be distilled."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The stage `tddft`: lowest singlets of a functional against the reference's, state by state and matched by character.
+"""The stage `tddft`: lowest singlets of a functional against the reference's.
 
-`error_eV` compares states in order of energy. `overlap_error_eV` compares each reference state with the state of the
-functional whose transition amplitudes (in the reference orbitals) overlap most, states being assigned one to one.
-Test molecules above `derivatives.states_max_heavy` heavy atoms have no row. Functionals without exact exchange have
-fitted Coulomb integrals here, which moves excitation energies by some 1e-4 eV.
+`error_eV` compares states in order of energy. `overlap_error_eV` compares each reference state with
+the state of the functional whose transition amplitudes (in the reference orbitals) overlap most,
+states being assigned one to one. Test molecules above `derivatives.states_max_heavy` heavy atoms
+have no row. Functionals without exact exchange have fitted Coulomb integrals here, which moves
+excitation energies by some 1e-4 eV.
 """
 
 from __future__ import annotations

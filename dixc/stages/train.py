@@ -33,8 +33,9 @@ def run(
 ) -> None:
     """Train from a pre-fitted model file; writes the trained model and its log, both atomically.
 
-    The checkpoint's name carries a hash of everything that defines the run, so that a changed setting never resumes
-    stale weights. With `training.processes` above one, so many processes do this together.
+    The checkpoint's name carries a hash of everything that defines the run, so that a changed
+    setting never resumes stale weights. With `training.processes` above one, so many processes do
+    this together.
 
     Args:
         functional_id: model, loss and seed.
@@ -45,8 +46,8 @@ def run(
         config_hash: hash of the run's config, for the provenance.
 
     Raises:
-        InputError: a file that is not what it should be, no such device, or molecules that are in training and in
-            validation, or are those of the test.
+        InputError: a file that is not what it should be, no such device, or molecules that are in
+            training and in validation, or are those of the test.
     """
     team = parallel.Team()
     if team.size < settings.processes:

@@ -1,8 +1,9 @@
-"""The stage `warmstart`: the reference SCF from PySCF's default guess, from the density of a cheaper functional, and
-accelerated by its Hessian as well.
+"""The stage `warmstart`: the reference SCF from PySCF's default guess and from a functional.
 
-The convergence thresholds are those of the evaluation for both, every Fock build of the reference is counted, and the
-final energy is compared with the tightly converged reference.
+From the functional come the density alone, and density and Hessian.
+
+The convergence thresholds are those of the evaluation for both, every Fock build of the reference
+is counted, and the final energy is compared with the tightly converged reference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The workflow as code: what the Snakefile and its rules take from the package, and `dixc plan` and `dixc partial` too.
+"""The workflow as code, for the Snakefile and its rules, `dixc plan` and `dixc partial`.
 
     run          versions of the stages' methods, and the files that open a run
     files        names of a run's files
@@ -8,7 +8,8 @@
     words        options of commands, patterns of wildcards
     functionals  whether a run can have the functionals that its config names
 
-It is imported again for every job on a cluster: nothing here loads PyTorch or PySCF before it is called.
+It is imported again for every job on a cluster: nothing here loads PyTorch or PySCF before it is
+called.
 """
 
 from dixc.workflow.run import METHODS, start, upgrade_notice

@@ -1,4 +1,4 @@
-"""Names of a run's files, for the rules of the workflow and for whoever looks at a run from outside."""
+"""Names of a run's files, for the rules of the workflow and for `dixc partial`."""
 
 from __future__ import annotations
 

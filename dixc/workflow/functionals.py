@@ -1,7 +1,8 @@
-"""Whether a run can have the functionals that its config names: looked at before any molecule is computed.
+"""Whether a run can have the functionals that its config names, before anything is computed.
 
-The config itself is parsed for every job on a cluster and imports nothing heavy; this imports PyTorch and PySCF.
-Learned functionals are built on PyTorch's device `meta`, shapes without memory, and no further than `MOST_WEIGHTS`.
+The config itself is parsed for every job on a cluster and imports nothing heavy; this imports
+PyTorch and PySCF. Learned functionals are built on PyTorch's device `meta`, shapes without memory,
+and no further than `MOST_WEIGHTS`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from dixc.config.root import Config
     from dixc.functionals.base import Functional
 
-# ten times the largest of dixc, EG-XC by default; optimizers keep some hundred times as many numbers
+# ten times the largest of dixc, EG-XC by default; optimizers keep some hundred times as many
+# numbers
 MOST_WEIGHTS = 2 * 10**7
 MOST_ARRAYS = 1000  # of weights, about two a layer
 MOST_UNITS = 100_000  # in one size: list and loops of a constructor end
@@ -31,8 +33,9 @@ def check_functionals(config: Config) -> None:
     """Refuses a config with a functional that a stage could not use.
 
     Raises:
-        InputError: the key, and what is wrong: PySCF cannot do the reference; no such functional; hyperparameters that
-            are unknown, of a wrong type or too large; nothing to train; no target for the pre-fit.
+        InputError: the key, and what is wrong: PySCF cannot do the reference; no such functional;
+            hyperparameters that are unknown, of a wrong type or too large; nothing to train; no
+            target for the pre-fit.
     """
     from dixc.functionals import files, registry
     from dixc.functionals.base import PointwiseFunctional
@@ -70,7 +73,8 @@ def _named(key: str) -> Iterator[None]:
 def _check_numbers(value: Any, location: tuple[int | str, ...], name: str) -> None:
     """Refuses numbers that make a constructor of dixc run for ever, or overflow.
 
-    A class of somebody else may mean something by a large number: there `MOST_WEIGHTS` alone is the limit.
+    A class of somebody else may mean something by a large number: there `MOST_WEIGHTS` alone is the
+    limit.
     """
     from dixc.functionals import registry
 

@@ -1,4 +1,4 @@
-"""Which jobs come first: whole results of the first seed, and in each seed what the longest jobs wait for."""
+"""Which jobs come first: those of the first seed, and in a seed what long jobs wait for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def first(config: Config) -> int:
 
 
 def of_reference(config: Config, chunk: str) -> int:
-    """Of the reference and its derivatives: training is the longest part and waits for its molecules."""
+    """Of the reference and its derivatives: training, the longest part, waits for them."""
     return first(config) + (0 if chunk.startswith("test") else TRAINING_DATA)
 
 

@@ -1,10 +1,11 @@
 """Memory, time and storage of a job, from the number and size of its molecules.
 
-Time and storage come from one table, `costs.csv`, measured by `benchmarks/costs.py` on molecules of different size,
-and a power law through each of its columns; memory from the peaks of whole jobs. What a job asks of a cluster
-(`estimate`, enough in nine jobs of ten; one that is killed asks for more in its next attempt) and what a run is
-expected to cost (`expected`, which `dixc plan` adds up) are made of the same numbers. They hold for one thread,
-def2-SVP and grid level 1; other basis sets are scaled by a rough factor.
+Time and storage come from one table, `costs.csv`, measured by `benchmarks/costs.py` on molecules of
+different size, and a power law through each of its columns; memory from the peaks of whole jobs.
+What a job asks of a cluster (`estimate`, enough in nine jobs of ten; one that is killed asks for
+more in its next attempt) and what a run is expected to cost (`expected`, which `dixc plan` adds up)
+are made of the same numbers. They hold for one thread, def2-SVP and grid level 1; other basis sets
+are scaled by a rough factor.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ MATRIX_POWER = 0.7  # of that factor: the growth of matrices over the basis
 TABLE = Path(__file__).with_name("costs.csv")
 
 
-# MB = base + square n^2 for molecules of up to n heavy atoms: above the peaks in the benchmarks/ of the default run,
-# 0.6, 1.6, 1.9, 1.0 and 1.6 GB in files of 2 to 7 heavy atoms
+# MB = base + square n^2 for molecules of up to n heavy atoms: above the peaks in the benchmarks/ of
+# the default run, 0.6, 1.6, 1.9, 1.0 and 1.6 GB in files of 2 to 7 heavy atoms
 MEMORY = {
     "reference": (800, 15),
     "derivatives": (1200, 35),
@@ -53,7 +54,10 @@ class Cost(NamedTuple):
 
 
 def basis_functions(n_heavy: int) -> float:
-    """def2-SVP functions of a molecule with so many heavy atoms, the mean of the shipped ones of QM9 within 5 %."""
+    """def2-SVP functions of a molecule with so many heavy atoms.
+
+    The mean of the shipped molecules of QM9 within 5 %.
+    """
     return 18 * max(n_heavy, 1) + 12
 
 
@@ -117,12 +121,12 @@ def estimate(stage: str, heavy: Sequence[int], basis: str = "def2-svp") -> tuple
 
 
 def sizes(table: str, chunk: str) -> list[int] | None:
-    """Heavy atoms of the molecules in a chunk by molecules.csv; None if that does not exist (yet)."""
+    """Heavy atoms of the molecules in a chunk by molecules.csv; None if it does not exist."""
     return sizes_by_chunk(table).get(chunk)
 
 
 def sizes_by_chunk(table: str) -> dict[str, list[int]]:
-    """Heavy atoms of the molecules of every chunk by molecules.csv; empty if that does not exist (yet)."""
+    """Heavy atoms of the molecules of every chunk by molecules.csv; empty without the file."""
     try:
         stamp = Path(table).stat().st_mtime_ns
     except OSError:
@@ -157,7 +161,7 @@ def _table() -> dict[str, list[tuple[int, Cost]]]:
 
 
 def _power_law(sizes: list[int], values: list[float], at: float) -> float:
-    """a n^p by least squares in logarithms, at a size; the mean of values that are not all positive."""
+    """a n^p at a size, by least squares in logarithms; the mean if not all are positive."""
     if min(values) <= 0 or len(set(sizes)) < 2:
         return sum(values) / len(values)
     x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]

@@ -1,10 +1,12 @@
 """Versions of the stages' methods, and the files that open a run.
 
-`results/<run>/environments/` gets a list of all installed packages, as `pip install -r` takes it, for each environment
-in which Snakemake was started; its name is the hash that all results carry in their provenance.
+`results/<run>/environments/` gets a list of all installed packages, as `pip install -r` takes it,
+for each environment in which Snakemake was started; its name is the hash that all results carry in
+their provenance.
 
-Snakemake does not see changes of the package. Every rule therefore has its stage's number of `METHODS` among its
-params: a release that raises a number makes that stage, and what depends on it, run again.
+Snakemake does not see changes of the package. Every rule therefore has its stage's number of
+`METHODS` among its params: a release that raises a number makes that stage, and what depends on it,
+run again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from dixc.store.files import writing
 from dixc.version import __version__
 
 RECORD = "dixc.json"
-# raise a stage's number when the same inputs and settings give other results than in the release before
+# raise a stage's number when the same inputs and settings give other results than in the release
+# before
 METHODS = {
     "molecules": 1,
     "reference": 2,
@@ -37,7 +40,7 @@ METHODS = {
 
 
 def start(config: Config | Mapping[str, Any], root: str | os.PathLike[str] = "results") -> None:
-    """Writes the settings that all commands of a run read, and which dixc it is, to `<root>/<run>/`.
+    """Writes the settings that all commands of a run read, and which dixc it is.
 
     To be called when Snakemake has locked its folder and no job has started: in `onstart`.
 
@@ -70,7 +73,7 @@ def environment_text() -> str:
 
 
 def upgrade_notice(folder: str | os.PathLike[str]) -> str | None:
-    """One line if the results of a run were made by another version of dixc; None if not, or if there are none.
+    """One line if another version of dixc made the results of a run; None otherwise.
 
     Args:
         folder: the run's folder.

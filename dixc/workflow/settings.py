@@ -1,4 +1,6 @@
-"""Settings as text, as rules state them in their params: Snakemake reruns a job when its text changes.
+"""Settings as text, as rules state them in their params.
+
+Snakemake reruns a job when its text changes.
 
 A change in these texts alone reruns everything that depends on them, in the results of all users.
 """

@@ -1,4 +1,4 @@
-"""Files and values of a run as words of a shell command, and as regular expressions for wildcards."""
+"""Words of shell commands for files, and regular expressions for wildcards."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ def one_of(values: Iterable[str]) -> str:
 
 
 def ranges(files: Sequence[str]) -> list[str]:
-    """Paths in the shortest form that bash expands to them: `train-{000..781}.h5` for numbered files in their order.
+    """Paths in the shortest form that bash expands to them, such as `train-{000..781}.h5`.
 
-    A large run has thousands of files; written out they are more than the system takes for one argument (128 kB), which
-    a rule's whole command is.
+    Numbered files stay in their order.
+
+    A large run has thousands of files; written out they are more than the system takes for one
+    argument (128 kB), which a rule's whole command is.
 
     Args:
-        files: paths; those that end in -<number>.<suffix> are joined with their successors of equal width.
+        files: paths; those that end in -<number>.<suffix> are joined with their successors of equal
+            width.
     """
     joined: list[str] = []
     last: re.Match[str] | None = None
