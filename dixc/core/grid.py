@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from pyscf.gto import Mole
 from torch import Tensor
 
+from dixc.core.arrays import Array
 from dixc.functionals.base import GridPoints
 
 NVAR = {"LDA": 1, "GGA": 4, "MGGA": 5}
@@ -59,7 +60,7 @@ class OrbitalValues:
     blocks: list[Tensor] = field(default_factory=list)
 
 
-Orbitals = NDArray | Tensor | OrbitalValues
+Orbitals = Array | Tensor | OrbitalValues
 
 
 class AOGrid:
@@ -78,9 +79,9 @@ class AOGrid:
 
     def __init__(
         self,
-        mol,
-        coords: NDArray,
-        weights: NDArray,
+        mol: Mole,
+        coords: Array,
+        weights: Array,
         xctype: str = "MGGA",
         max_cache_mb: float = 2000.0,
         device: str | torch.device = "cpu",
@@ -136,11 +137,11 @@ class AOGrid:
                 self._cache.append(block)
             yield block
 
-    def tensor(self, array: NDArray | Tensor) -> Tensor:
+    def tensor(self, array: Array | Tensor) -> Tensor:
         """A tensor of the grid's precision, on its device."""
         return torch.as_tensor(array, dtype=self.dtype, device=self.device)
 
-    def values(self, orbitals: NDArray | Tensor) -> OrbitalValues:
+    def values(self, orbitals: Array | Tensor) -> OrbitalValues:
         """Orbitals (nao, m) for several calls of the maps below: their values on the grid are computed only once."""
         return OrbitalValues(self.tensor(orbitals))
 
@@ -159,7 +160,7 @@ class AOGrid:
     def _rows(self, batch: tuple[int, ...]) -> Tensor:
         return torch.empty(*batch, self.nvar, self.n_points, dtype=torch.float64, device=self.device)
 
-    def density(self, dm: NDArray | Tensor) -> Tensor:
+    def density(self, dm: Array | Tensor) -> Tensor:
         """Density rows (..., nvar, N) of symmetric density matrices (..., nao, nao)."""
         dm = self.tensor(dm)
         rho = self._rows(dm.shape[:-2])
@@ -183,7 +184,7 @@ class AOGrid:
                 rho[4, block.points] = phi[1:].square().sum((0, 1)).double()
         return rho
 
-    def density_of_pairs(self, left: NDArray | Tensor, right: Orbitals) -> Tensor:
+    def density_of_pairs(self, left: Array | Tensor, right: Orbitals) -> Tensor:
         """Density rows (..., nvar, N) of left right^T + right left^T, for left (..., nao, m) and right (nao, m)."""
         left = self.tensor(left)
         batch, (nao, m) = left.shape[:-2], left.shape[-2:]
@@ -196,10 +197,11 @@ class AOGrid:
             for k in range(1, min(self.nvar, 4)):
                 rho[..., k, points] = 2 * (phi_l[k] * phi_r[0] + phi_l[0] * phi_r[k]).sum(-2).double()
             if self.nvar == 5:
-                rho[..., 4, points] = sum((phi_l[k] * phi_r[k]).sum(-2) for k in (1, 2, 3)).double()
+                tau = sum((phi_l[k] * phi_r[k]).sum(-2) for k in (1, 2, 3))
+                rho[..., 4, points] = torch.as_tensor(tau).double()
         return rho
 
-    def potential_matrix(self, v: Tensor) -> NDArray:
+    def potential_matrix(self, v: Tensor) -> Array:
         """Symmetric matrices V (..., nao, nao), hartree, with Tr(V D) = sum_g v . rho[D]; v (..., nvar, N)."""
         matrix = torch.zeros(
             *v.shape[:-2], self.mol.nao, self.mol.nao, dtype=torch.float64, device=self.device
@@ -216,7 +218,7 @@ class AOGrid:
             matrix[..., block.rows[:, None], block.rows] += part
         return (matrix + matrix.mT).cpu().numpy()
 
-    def potential_on_orbitals(self, v: Tensor, orbitals: Orbitals) -> NDArray:
+    def potential_on_orbitals(self, v: Tensor, orbitals: Orbitals) -> Array:
         """V[v] @ orbitals, shape (..., nao, m), without building V; v (..., nvar, N), orbitals (nao, m)."""
         m = (orbitals.coeff if isinstance(orbitals, OrbitalValues) else orbitals).shape[-1]
         result = torch.zeros(*v.shape[:-2], self.mol.nao, m, dtype=torch.float64, device=self.device)

@@ -17,19 +17,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from dixc.core.arrays import Array
 from dixc.core.grid import AOGrid, OrbitalValues
 from dixc.core.two_electron import TwoElectron
 from dixc.core.xc.expansion import XCExpansion
 from dixc.functionals.base import Functional
 
-BySpin = tuple[NDArray, ...]
+BySpin = tuple[Array, ...]
 
 
 class Expansion(Protocol):
@@ -56,10 +56,13 @@ class Expansion(Protocol):
         """Both couplings as matrices over pairs of a closed shell, where they are cheaper than products; else None."""
 
 
-class Hamiltonian(Protocol):
+AnyExpansion = TypeVar("AnyExpansion", bound=Expansion, covariant=True)
+
+
+class Hamiltonian(Protocol[AnyExpansion]):
     """An energy of orbitals."""
 
-    def expand(self, orbo: BySpin, orbv: BySpin, order: int, trainable: bool) -> Expansion:
+    def expand(self, orbo: BySpin, orbv: BySpin, order: int, trainable: bool) -> AnyExpansion:
         """The energy around occupied (nao, nocc) and virtual (nao, nvir) orbitals of each spin.
 
         Args:
@@ -74,8 +77,8 @@ class PairCouplings(NamedTuple):
     At canonical orbitals A + B = (e_a - e_i) + real, A - B = (e_a - e_i) + imaginary.
     """
 
-    real: NDArray
-    imaginary: NDArray
+    real: Array
+    imaginary: Array
 
 
 @dataclass
@@ -89,8 +92,8 @@ class KnownDensity:
         rho: density rows (nvar, N).
     """
 
-    orbo: NDArray
-    two_electron: NDArray
+    orbo: Array
+    two_electron: Array
     values: OrbitalValues
     rho: Tensor
 
@@ -140,11 +143,11 @@ class LocalXC:
         """E_xc, hartree."""
         return self.expansion.energy
 
-    def matrix(self, spin: int) -> NDArray:
+    def matrix(self, spin: int) -> Array:
         """XC potential matrix (nao, nao), hartree."""
         return self.grid.potential_matrix(self.expansion.potential[spin])
 
-    def on_occupied(self, spin: int) -> NDArray:
+    def on_occupied(self, spin: int) -> Array:
         """V_xc C_o, (nao, nocc), without the matrix."""
         return self.grid.potential_on_orbitals(self.expansion.potential[spin], self.values[spin])
 
@@ -180,7 +183,7 @@ class FixedKernel:
         orbo: occupied orbitals (nao, nocc).
     """
 
-    def __init__(self, grid: AOGrid, fxc: Tensor, orbo: NDArray):
+    def __init__(self, grid: AOGrid, fxc: Tensor, orbo: Array):
         self.grid, self.fxc, self.values = grid, fxc, grid.values(orbo)
 
     def response(self, left: BySpin) -> BySpin:
@@ -235,7 +238,7 @@ class ResponseExpansion:
         """As of `Expansion`: only where nothing else is coupled."""
         return self.pairs if self.two_electron is None and self.xc is None else None
 
-    def _matrices(self, left: BySpin, sign: int) -> NDArray:
+    def _matrices(self, left: BySpin, sign: int) -> Array:
         """left C_o^T + sign * transpose, (ns, K, nao, nao)."""
         halves = np.stack([x @ c.T for x, c in zip(left, self.orbo, strict=True)])
         return halves + sign * halves.swapaxes(-1, -2)
@@ -254,12 +257,12 @@ class FunctionalExpansion(ResponseExpansion):
         self.hamiltonian, self.order = hamiltonian, order
 
     @cached_property
-    def dms(self) -> NDArray:
+    def dms(self) -> Array:
         """Density matrices (ns, nao, nao)."""
         return np.stack([occupation(self.orbo) * c @ c.T for c in self.orbo])
 
     @cached_property
-    def potential(self) -> NDArray:
+    def potential(self) -> Array:
         """Two-electron potentials (ns, nao, nao), hartree."""
         return (
             self.hamiltonian.two_electron.potential(self.dms)
@@ -303,7 +306,7 @@ class FunctionalHamiltonian:
         known: a density of which something is kept.
     """
 
-    hcore: NDArray
+    hcore: Array
     constant: float
     two_electron: TwoElectron
     functional: Functional
@@ -331,11 +334,11 @@ class ResponseHamiltonian:
     two_electron: TwoElectron | None = None
     xc: ResponseXC | None = None
     pairs: PairCouplings | None = None
-    fock: NDArray | None = None
+    fock: Array | None = None
 
     def expand(
         self, orbo: BySpin, orbv: BySpin, order: int = 2, trainable: bool = False
-    ) -> ResponseExpansion:
+    ) -> KnownFockExpansion:
         """As of `Hamiltonian`; there is no energy."""
         return KnownFockExpansion(self, orbo, orbv)
 
@@ -348,6 +351,10 @@ class KnownFockExpansion(ResponseExpansion):
         self._fock = hamiltonian.fock
 
     @property
+    def energy(self) -> float:
+        raise RuntimeError("a response alone has no energy")
+
+    @property
     def fock(self) -> BySpin:
         if self._fock is None:
             raise RuntimeError("the Fock matrix of a response alone is not known: give orbital energies")
@@ -358,11 +365,11 @@ class KnownFockExpansion(ResponseExpansion):
         return (self.orbv[0].T @ self.fock[0] @ self.orbo[0],)
 
 
-def occupation(orbo: Sequence[NDArray]) -> int:
+def occupation(orbo: Sequence[Array]) -> int:
     """Electrons in an occupied orbital: 2 in a closed shell, 1 in a spin channel."""
     return 2 // len(orbo)
 
 
-def _on_pairs(kappa: NDArray, matrix: NDArray) -> NDArray:
+def _on_pairs(kappa: Array, matrix: Array) -> Array:
     """Products (K, nvir, nocc) of a matrix over pairs with kappa of the same shape."""
     return (kappa.reshape(len(kappa), -1) @ matrix).reshape(kappa.shape)

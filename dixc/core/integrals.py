@@ -11,15 +11,19 @@ at the densities of other functionals. The additional terms are a one-electron o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 from pyscf import df
 from pyscf.df import df_jk
+from pyscf.gto import Mole
 from pyscf.lib import pack_tril
 from pyscf.scf import hf
 
+from dixc.core.arrays import Array
+
 # Coulomb and exchange matrices
-JK = tuple[NDArray | None, NDArray | None]
+JK = tuple[Array | None, Array | None]
 
 ERROR_NAMES = ("coulomb_error", "exchange_error")  # datasets of a reference record
 
@@ -27,10 +31,10 @@ ERROR_NAMES = ("coulomb_error", "exchange_error")  # datasets of a reference rec
 class ExactIntegrals:
     """Coulomb and exchange matrices from four-centre integrals."""
 
-    def __init__(self, mol):
+    def __init__(self, mol: Mole):
         self._eri = mol.intor("int2e", aosym="s8")
 
-    def get_jk(self, dm: NDArray, hermi: int = 1, with_j: bool = True, with_k: bool = False) -> JK:
+    def get_jk(self, dm: Array, hermi: int = 1, with_j: bool = True, with_k: bool = False) -> JK:
         """J and K of density matrices (..., nao, nao), hartree; None for what is not wanted."""
         return hf.dot_eri_dm(self._eri, dm, hermi=hermi, with_j=with_j, with_k=with_k)
 
@@ -46,14 +50,14 @@ class FittedIntegrals:
         df: the density-fitting object, built.
     """
 
-    def __init__(self, mol, fitting: df.DF | None = None):
+    def __init__(self, mol: Mole, fitting: df.DF | None = None):
         self.df = fitting or df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="hf")).build()
 
-    def get_jk(self, dm: NDArray, hermi: int = 1, with_j: bool = True, with_k: bool = False) -> JK:
+    def get_jk(self, dm: Array, hermi: int = 1, with_j: bool = True, with_k: bool = False) -> JK:
         """J' and K' of density matrices (..., nao, nao), hartree; None for what is not wanted."""
         return df_jk.get_jk(self.df, np.asarray(dm), hermi=hermi, with_j=with_j, with_k=with_k)
 
-    def pairs(self, orbo: NDArray, orbv: NDArray) -> NDArray:
+    def pairs(self, orbo: Array, orbv: Array) -> Array:
         """(ai|bj) over pairs (a, i) of virtual (nao, nvir) and occupied (nao, nocc) orbitals, hartree."""
         size = orbo.shape[1] * orbv.shape[1]
         return np.asarray(self.df.ao2mo((orbv, orbo, orbv, orbo), compact=False)).reshape(size, size)
@@ -63,14 +67,14 @@ class FittedIntegrals:
         nao = self.df.mol.nao
         return 8e-6 * self.df.get_naoaux() * nao * (nao + 1) / 2
 
-    def errors(self, dm: NDArray, vj: NDArray, vk: NDArray) -> dict[str, NDArray]:
+    def errors(self, dm: Array, vj: Array, vk: Array) -> dict[str, Array]:
         """dJ and dK of a density matrix whose exact J and K are given: lower triangles in float32, hartree."""
         exact_and_fitted = zip((vj, vk), self.get_jk(dm, with_k=True), strict=True)
         errors = [pack_tril(exact - fitted).astype(np.float32) for exact, fitted in exact_and_fitted]
         return dict(zip(ERROR_NAMES, errors, strict=True))
 
 
-def on_fitted_integrals(mf, integrals: FittedIntegrals, operator: NDArray, constant: float):
+def on_fitted_integrals(mf: Any, integrals: FittedIntegrals, operator: Array, constant: float) -> Any:
     """A mean field on fitted integrals with the terms that make it exact at a reference density.
 
     Args:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk, ssyrk
 
+from dixc.core.arrays import Array
 from dixc.core.grid import AOGrid
 
 # a column adds less than its square to any element; all left out together some 1e-8 hartree
@@ -16,8 +16,8 @@ SMALL_COLUMN = 1e-5
 
 
 def kernel_matrix(
-    grid: AOGrid, fxc: torch.Tensor, orbo: NDArray, orbv: NDArray, negligible: float = SMALL_COLUMN
-) -> NDArray:
+    grid: AOGrid, fxc: torch.Tensor, orbo: Array, orbv: Array, negligible: float = SMALL_COLUMN
+) -> Array:
     """(ia|f_xc|jb) over pairs (a, i), hartree.
 
     The kernel (nvar, nvar, N) may have fewer rows than the grid. At each point it is diagonalised,
@@ -27,12 +27,16 @@ def kernel_matrix(
     """
     rank_update = dsyrk if grid.dtype == torch.float64 else ssyrk
     size = orbo.shape[1] * orbv.shape[1]
-    orbo, orbv = grid.tensor(orbo), grid.tensor(orbv)
+    occupied, virtual = grid.tensor(orbo), grid.tensor(orbv)
     values, vectors = torch.linalg.eigh(fxc.permute(2, 0, 1))
     scaled = vectors * values.abs().sqrt()[:, None, :]
     matrix = np.zeros((size, size), order="F", dtype=np.float64 if rank_update is dsyrk else np.float32)
     for block in grid.blocks():
-        points, phi_o, phi_v = block.points, orbo[block.rows].T @ block.ao, orbv[block.rows].T @ block.ao
+        points, phi_o, phi_v = (
+            block.points,
+            occupied[block.rows].T @ block.ao,
+            virtual[block.rows].T @ block.ao,
+        )
         for k in range(len(fxc)):
             direction = scaled[points, :, k].T.to(grid.dtype)
             largest = _largest_column(phi_o, phi_v, direction)

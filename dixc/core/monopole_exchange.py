@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 from pyscf import df
+
+from dixc.core.arrays import Array
 
 
 class MonopoleExchange:
@@ -24,7 +25,7 @@ class MonopoleExchange:
         coefficient: fraction of this exchange in the functional.
     """
 
-    def __init__(self, overlap: NDArray, with_df: df.DF, coefficient: float):
+    def __init__(self, overlap: Array, with_df: df.DF, coefficient: float):
         self.coefficient = coefficient
         values, vectors = scipy.linalg.eigh(overlap)
         self.root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
@@ -34,6 +35,6 @@ class MonopoleExchange:
         for block in with_df.loop():
             self.repulsion += block[:, packed].T @ block[:, packed]
 
-    def get_k(self, dm: NDArray, hermi: int = 1) -> NDArray:
+    def get_k(self, dm: Array, hermi: int = 1) -> Array:
         """K (..., nao, nao), hartree, of density matrices of the same shape; symmetry is kept, whatever it is."""
         return self.root @ (self.repulsion * (self.root @ dm @ self.root)) @ self.root

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Product = Callable[[NDArray], NDArray]
+from dixc.core.arrays import Array
+
+Product = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ class Step:
         solved: False if negative curvature was met or the products ran out.
     """
 
-    kappa: NDArray
+    kappa: Array
     products: int
     solved: bool
 
 
 def truncated_cg(
-    product: Product, gradient: NDArray, diagonal: NDArray, rtol: float = 3e-2, max_products: int = 40
+    product: Product, gradient: Array, diagonal: Array, rtol: float = 3e-2, max_products: int = 40
 ) -> Step:
     """H kappa = -g by preconditioned conjugate gradients that never leave the descent directions.
 
@@ -62,7 +63,7 @@ def truncated_cg(
     return Step(kappa, max_products, False)
 
 
-def bounded(kappa: NDArray, radius: float) -> NDArray:
+def bounded(kappa: Array, radius: float) -> Array:
     """`kappa` scaled so that no element exceeds `radius` (radians): a bound that does not tighten with size."""
     return kappa * min(1.0, radius / max(float(np.abs(kappa).max()), 1e-300))
 
@@ -78,9 +79,9 @@ class Secants:
 
     def __init__(self, max_pairs: int = 6):
         self.max_pairs = max_pairs
-        self._pairs: list[tuple[NDArray, NDArray]] = []
+        self._pairs: list[tuple[Array, Array]] = []
 
-    def add(self, step: NDArray, change: NDArray) -> None:
+    def add(self, step: Array, change: Array) -> None:
         """Remember a step and the change of the gradient along it; pairs without positive curvature are dropped."""
         if self.max_pairs and np.vdot(step, change) > 1e-8 * np.linalg.norm(step) * np.linalg.norm(change):
             self._pairs = [*self._pairs, (step, change)][-self.max_pairs :]
@@ -89,7 +90,7 @@ class Secants:
         """Forget all pairs: the frame has changed."""
         self._pairs = []
 
-    def apply(self, inverse: Product, gradient: NDArray) -> NDArray:
+    def apply(self, inverse: Product, gradient: Array) -> Array:
         """The corrected inverse on a gradient; `inverse` (approximate H^-1) is applied once."""
         rest, weights = gradient.copy(), []
         for step, change in reversed(self._pairs):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from dixc.core.arrays import Array
 from dixc.errors import InputError
 
 
-def split_orbitals(mo_coeff: NDArray, mo_occ: ArrayLike) -> tuple[NDArray, NDArray]:
+def split_orbitals(mo_coeff: Array, mo_occ: ArrayLike) -> tuple[Array, Array]:
     """Occupied (nao, nocc) and virtual (nao, nvir) columns as `mo_occ` marks them.
 
     Raises:
@@ -21,7 +22,7 @@ def split_orbitals(mo_coeff: NDArray, mo_occ: ArrayLike) -> tuple[NDArray, NDArr
     return mo_coeff[:, occupations == 2], mo_coeff[:, occupations == 0]
 
 
-def rotate(orbo: NDArray, orbv: NDArray, kappa: NDArray) -> tuple[NDArray, NDArray]:
+def rotate(orbo: Array, orbv: Array, kappa: Array) -> tuple[Array, Array]:
     """Occupied and virtual orbitals moved along the geodesic C exp(K), K = [[0, -kappa^T], [kappa, 0]].
 
     Args:
@@ -34,7 +35,7 @@ def rotate(orbo: NDArray, orbv: NDArray, kappa: NDArray) -> tuple[NDArray, NDArr
     return moved[:, :nocc], moved[:, nocc:]
 
 
-def canonical_orbitals(fock: NDArray, orbo: NDArray, orbv: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+def canonical_orbitals(fock: Array, orbo: Array, orbv: Array) -> tuple[Array, Array, Array]:
     """Orbital energies, orbitals and occupations that diagonalise a Fock matrix within each of the two spaces.
 
     Args:
@@ -50,7 +51,7 @@ def canonical_orbitals(fock: NDArray, orbo: NDArray, orbv: NDArray) -> tuple[NDA
     return np.hstack([energy_o, energy_v]), np.hstack([orbo @ u_o, orbv @ u_v]), occupations
 
 
-def orthonormalised(orbo: NDArray, orbv: NDArray, overlap: NDArray) -> tuple[NDArray, NDArray]:
+def orthonormalised(orbo: Array, orbv: Array, overlap: Array) -> tuple[Array, Array]:
     """Symmetric orthonormalisation: removes what rounding adds over many rotations.
 
     Args:

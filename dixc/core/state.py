@@ -23,23 +23,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
+from dixc.core.arrays import Array
 from dixc.core.hamiltonian import BySpin, Expansion, Hamiltonian, occupation
 from dixc.core.orbitals import canonical_orbitals, rotate
 
 LEAST_DIAGONAL = 0.1  # hartree, floor of the preconditioner
 LEAST_GAP = 0.05  # hartree; smaller differences of orbital energies say nothing of a step
 
+E = TypeVar("E", bound=Expansion)
 # an array of a closed shell, or one of each spin
 Spins = Any
 
 
-class State:
+class State(Generic[E]):
     """Orbitals on a Hamiltonian.
 
     Nothing is computed before it is asked for, and the energy is expanded once.
@@ -55,12 +56,12 @@ class State:
 
     def __init__(
         self,
-        hamiltonian: Hamiltonian,
+        hamiltonian: Hamiltonian[E],
         orbo: Spins,
         orbv: Spins,
         order: int = 2,
         trainable: bool = False,
-        mo_energy: tuple[NDArray, NDArray] | None = None,
+        mo_energy: tuple[Array, Array] | None = None,
     ):
         self.hamiltonian, self.order, self.trainable = hamiltonian, order, trainable
         self._orbo, self._orbv = _by_spin(orbo), _by_spin(orbv)
@@ -83,7 +84,7 @@ class State:
         return _spins(tuple((v.shape[1], o.shape[1]) for v, o in zip(self._orbv, self._orbo, strict=True)))
 
     @cached_property
-    def expansion(self) -> Expansion:
+    def expansion(self) -> E:
         """The Hamiltonian's energy around the density."""
         return self.hamiltonian.expand(self._orbo, self._orbv, self.order, self.trainable)
 
@@ -106,7 +107,7 @@ class State:
         return _spins(tuple(block.copy() for block in self._gradient))
 
     @cached_property
-    def _blocks(self) -> list[tuple[NDArray, NDArray]]:
+    def _blocks(self) -> list[tuple[Array, Array]]:
         """F_oo and F_vv of each spin; of canonical orbitals their diagonals."""
         if self._mo_energy is not None:
             return [self._mo_energy]
@@ -135,7 +136,7 @@ class State:
         ]
         return _spins(tuple(p.reshape(k.shape) for p, k in zip(products, arrays, strict=True)))
 
-    def dense(self, imaginary: bool = False) -> NDArray:
+    def dense(self, imaginary: bool = False) -> Array:
         """The Hessian along real, or imaginary, rotations as a matrix (n_pairs, n_pairs), hartree.
 
         Rows and columns are pairs (a, i), i fastest; of an open shell alpha before beta.
@@ -147,7 +148,7 @@ class State:
         size = sum(v.shape[1] * o.shape[1] for v, o in zip(self._orbv, self._orbo, strict=True))
         return self._packed(self._product(self._unpacked(np.eye(size)), imaginary))
 
-    def _pair_differences(self) -> NDArray:
+    def _pair_differences(self) -> Array:
         """F_vv kappa - kappa F_oo as a matrix over pairs of a closed shell."""
         oo, vv = self._blocks[0]
         if oo.ndim == 1:
@@ -173,7 +174,7 @@ class State:
         """
         diagonal = np.maximum(self._packed(self.diagonal()), LEAST_DIAGONAL)
 
-        def inverse(v: NDArray) -> NDArray:
+        def inverse(v: Array) -> Array:
             return v / diagonal if precondition is None else self._packed(precondition(self._unpacked(v)))
 
         vector = self._packed(rhs)
@@ -184,18 +185,18 @@ class State:
         )  # fmt: skip
         return self._unpacked(x), info == 0
 
-    def _packed(self, kappa: Spins) -> NDArray:
+    def _packed(self, kappa: Spins) -> Array:
         """Vectors (..., n_pairs) of kappa (..., nvir, nocc)."""
         return np.concatenate([k.reshape(*k.shape[:-2], -1) for k in _by_spin(kappa)], axis=-1)
 
-    def _unpacked(self, vectors: NDArray) -> Spins:
+    def _unpacked(self, vectors: Array) -> Spins:
         """Kappa (..., nvir, nocc) of vectors (..., n_pairs)."""
         shapes = [(v.shape[1], o.shape[1]) for v, o in zip(self._orbv, self._orbo, strict=True)]
         ends = np.cumsum([nvir * nocc for nvir, nocc in shapes])[:-1]
         pieces = np.split(vectors, ends, axis=-1)
         return _spins(tuple(p.reshape(*p.shape[:-1], *s) for p, s in zip(pieces, shapes, strict=True)))
 
-    def rotated(self, kappa: Spins) -> State:
+    def rotated(self, kappa: Spins) -> State[E]:
         """The state C exp(K) on the same Hamiltonian."""
         rotations = _by_spin(kappa)
         moved = [rotate(o, v, k) for o, v, k in zip(self._orbo, self._orbv, rotations, strict=True)]
@@ -203,7 +204,7 @@ class State:
         return State(self.hamiltonian, _spins(orbo), _spins(orbv), self.order, self.trainable)
 
     @cached_property
-    def canonical(self) -> tuple[NDArray, NDArray, NDArray]:
+    def canonical(self) -> tuple[Array, Array, Array]:
         """Orbital energies, orbitals and occupations of a closed shell with the same density (`canonical_orbitals`)."""
         return canonical_orbitals(self.expansion.fock[0], self._orbo[0], self._orbv[0])
 
@@ -230,19 +231,19 @@ class State:
         return len(energies) == nocc or bool(energies[nocc - 1] < energies[nocc])
 
 
-def _by_spin(value: Spins) -> tuple:
+def _by_spin(value: Spins) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def _spins(value: tuple) -> Spins:
+def _spins(value: tuple[Any, ...]) -> Spins:
     return value[0] if len(value) == 1 else value
 
 
-def _diag(block: NDArray) -> NDArray:
+def _diag(block: Array) -> Array:
     return block if block.ndim == 1 else block.diagonal()
 
 
-def _commutator(oo: NDArray, vv: NDArray, kappa: NDArray) -> NDArray:
+def _commutator(oo: Array, vv: Array, kappa: Array) -> Array:
     """F_vv kappa - kappa F_oo, (K, nvir, nocc)."""
     if oo.ndim == 1:
         return (vv[:, None] - oo) * kappa

@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from dixc.core.arrays import Array
 
 # get_jk(dm=, hermi=, with_j=, with_k=): J and K (..., nao, nao), hartree; None for what was not asked for
-JKBuilder = Callable[..., tuple[NDArray | None, NDArray | None]]
+JKBuilder = Callable[..., tuple[Array | None, Array | None]]
 
 
 class Exchange(Protocol):
@@ -30,7 +31,7 @@ class Exchange(Protocol):
 
     coefficient: float
 
-    def get_k(self, dm: NDArray, hermi: int = 1) -> NDArray:
+    def get_k(self, dm: Array, hermi: int = 1) -> Array:
         """K (..., nao, nao), hartree, of matrices that are symmetric (hermi 1) or antisymmetric (2)."""
 
 
@@ -51,7 +52,7 @@ class TwoElectron:
         """Whether there is any exchange at all."""
         return bool(self.exact_exchange or self.others)
 
-    def potential(self, dms: NDArray, hermi: int = 1) -> NDArray:
+    def potential(self, dms: Array, hermi: int = 1) -> Array:
         """v (ns, ..., nao, nao), hartree, of density matrices or their changes.
 
         Args:
@@ -73,7 +74,7 @@ class TwoElectron:
             v = v - (share * exchange.coefficient * exchange.get_k(dm, hermi)).reshape(shape)
         return v
 
-    def _build(self, dm: NDArray, hermi: int) -> tuple[NDArray | None, NDArray | None]:
+    def _build(self, dm: Array, hermi: int) -> tuple[Array | None, Array | None]:
         with_k = self.exact_exchange != 0
         if hermi == 2:
             return self.get_jk(dm=dm, hermi=2, with_j=False, with_k=True) if with_k else (None, None)

@@ -9,16 +9,17 @@ molecule takes milliseconds, a step on it seconds: nothing is gained by reading 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyscf.data.nist import BOHR
 
 from dixc.config.sections import Reference
+from dixc.core.arrays import Array
 from dixc.elements import SYMBOLS
 from dixc.errors import InputError
 from dixc.molecules import Molecule
@@ -118,7 +119,7 @@ class ChunkedMolecules(Mapping[str, TrainingMolecule]):
             record = record_from_group(chunk[place.group], self._settings[place.path])
         return TrainingMolecule(record, self._arrays(name), *self._options)
 
-    def _arrays(self, name: str) -> dict[str, NDArray]:
+    def _arrays(self, name: str) -> dict[str, Array]:
         place = self._derivatives.get(name)
         if place is None:
             return {}
@@ -176,7 +177,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def _opened(place: Place, stage: str):
+def _opened(place: Place, stage: str) -> AbstractContextManager[Any]:
     """The chunk of a place; its checksum is verified again only if the file is not the one that was."""
     return open_chunk(place.path, stage, verify=_stamp(place.path) != place.stamp)
 

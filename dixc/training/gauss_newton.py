@@ -41,7 +41,7 @@ class GaussNewton(Optimizer):
         memory: molecules that are kept; those met longest ago go first.
     """
 
-    def __init__(self, groups: list[dict], parameters: Iterable[Tensor], memory: int):
+    def __init__(self, groups: list[dict[str, Any]], parameters: Iterable[Tensor], memory: int):
         super().__init__(groups, {"lr": 0.0})
         self.parameters = list(parameters)
         self.molecules = Linearised(memory)
@@ -58,7 +58,7 @@ class GaussNewton(Optimizer):
             self._overlaps[other, name] = others.double() @ scaled
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Change the weights."""
         known = self.molecules.known
         if not known:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
+from dixc.core.arrays import Array
 from dixc.core.hamiltonian import PairCouplings, ResponseHamiltonian
 from dixc.core.kernel_matrix import kernel_matrix
 from dixc.core.state import State
@@ -41,6 +41,6 @@ class Guide:
         dense = State(ResponseHamiltonian(pairs=couplings, fock=state.fock), orbo, orbv)
         self.shape, self._factor = molecule.shape, scipy.linalg.cho_factor(dense.dense())
 
-    def inverse(self, vector: NDArray) -> NDArray:
+    def inverse(self, vector: Array) -> Array:
         """H^-1 times (n_vir, n_occ)."""
         return scipy.linalg.cho_solve(self._factor, vector.ravel()).reshape(self.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from dixc.functionals.base import Functional
 
 
-def parameter_groups(functional: Functional, learning_rate: float) -> list[dict]:
+def parameter_groups(functional: Functional, learning_rate: float) -> list[dict[str, Any]]:
     """Groups for an optimizer: parameters that share `Functional.relative_learning_rate`."""
     groups: dict[float, list[Tensor]] = {}
     for name, parameter in functional.named_parameters():

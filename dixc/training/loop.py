@@ -14,6 +14,7 @@ import warnings
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dixc.config.training import Training
+from dixc.core.arrays import Array
 from dixc.errors import DixcWarning, InputError, NotConverged
 from dixc.functionals import probe
 from dixc.functionals.base import Functional
@@ -37,6 +39,7 @@ from dixc.training.terms.solution import energy_error
 from dixc.training.terms.term import TermValue, pseudo_huber
 from dixc.training.visits import Visit, mean_columns
 
+Orbitals = tuple[Array, Array]  # occupied and virtual
 MAX_BAD_STEPS = 10  # consecutive steps without a usable gradient before training stops
 ORBITALS_GB = (
     1.0  # where the SCFs of molecules start; beyond it those least recently used start at the reference
@@ -84,7 +87,8 @@ class Trainer:
         self.functional, self.loss, self.seed, self.settings = functional, loss, seed, settings
         self.names = sorted(train)
         self.validation_names = sorted(validation)
-        self.molecules = MoleculeCache(ChainMap(validation, train), settings.cache_gb)
+        both: ChainMap[str, TrainingMolecule] = ChainMap(validation, train)  # type: ignore[arg-type]  # only read
+        self.molecules = MoleculeCache(both, settings.cache_gb)
         self.checkpoint, self.team = checkpoint, Team()
         self.average = AveragedModel(functional, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
         self.steps = STEPS[settings.optimizer](functional, settings)
@@ -97,9 +101,10 @@ class Trainer:
             watched = (functional, self.average, self.optimizer)
             self.metropolis = Metropolis(*watched, seed, settings.metropolis.temperature)
         self.step, self.wall_s, self.bad_steps = 0, 0.0, 0
-        self.rows: list[dict] = []
-        self.orbitals: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.best_score, self.best_state = np.inf, None
+        self.rows: list[dict[str, Any]] = []
+        self.orbitals: dict[str, Orbitals] = {}
+        self.best_score = np.inf
+        self.best_state: dict[str, Any] | None = None
 
     def run(self) -> None:
         """Train to the end, resuming from the checkpoint if there is one."""
@@ -130,17 +135,18 @@ class Trainer:
         if not np.isfinite(self.best_score):
             what = f"training {self.loss} (seed {self.seed}): no validation had a converged SCF for all its molecules"
             warnings.warn(f"{what}; the weights of the first are kept", DixcWarning, stacklevel=2)
+        assert self.best_state is not None, "the last step is validated"
         self.functional.load_state_dict(self.best_state)
         self.functional.double().eval()
 
-    def train_step(self) -> dict:
+    def train_step(self) -> dict[str, Any]:
         """One optimizer step on the next molecules; returns the columns of the training log."""
         visits = self.team.map(self._visit, self._names_of_step())
         usable = [visit for visit in visits if visit.usable]
         norm = self.steps.gradient_norm(usable) if usable else np.inf
         usable = usable if np.isfinite(norm) else []
         names = [visit.name for visit in visits]
-        row = mean_columns(visits) | {
+        row: dict[str, Any] = mean_columns(visits) | {
             "scf_builds": sum(visit.builds for visit in visits),
             "molecule": " ".join(names),
             "learning_rate": max(self.schedule.get_last_lr()),
@@ -167,7 +173,7 @@ class Trainer:
         values = terms.evaluate(LOSSES[self.loss], molecule, functional, settings, solution, rng, sink)
         return self.steps.completed(visit._replace(columns=self._columns(values)), sink)
 
-    def _keep_orbitals(self, name: str, orbitals: tuple[np.ndarray, np.ndarray] | None) -> None:
+    def _keep_orbitals(self, name: str, orbitals: Orbitals | None) -> None:
         """Remember where a molecule's next SCF starts, or forget it; the oldest go where memory ends."""
         self.orbitals.pop(name, None)
         if orbitals is not None:
@@ -195,7 +201,7 @@ class Trainer:
         else:
             for visit in visits:
                 self.orbitals.pop(visit.name, None)
-            self.optimizer._opt_called = True  # the schedule goes on although no step was taken
+            self.optimizer._opt_called = True  # type: ignore[attr-defined]  # the schedule goes on although no step was taken
         self.schedule.step()
         self.step += 1
         return columns
@@ -235,9 +241,16 @@ class Trainer:
         columns[f"{prefix}loss"] = float(sum(value.weighted for value in values))
         return columns
 
+    @property
+    def averaged(self) -> Functional:
+        """The functional with averaged weights."""
+        module = self.average.module
+        assert isinstance(module, Functional)
+        return module
+
     def validate(self) -> dict[str, float]:
         """Validation columns with the averaged weights; remembers the best ones."""
-        functional = self.average.module.eval()
+        functional = self.averaged.eval()
         visits = self.team.map(self._validated, self.validation_names)
         for (_, _, _, orbitals), name in zip(visits, self.validation_names, strict=True):
             self._keep_orbitals(name, orbitals)
@@ -251,9 +264,9 @@ class Trainer:
             self.best_state = {k: v.detach().clone() for k, v in functional.state_dict().items()}
         return means | {"validation_failed": n_failed}
 
-    def _validated(self, name: str) -> tuple[dict[str, float], float, int, tuple | None]:
+    def _validated(self, name: str) -> tuple[dict[str, float], float, int, Orbitals | None]:
         """A validation molecule's columns, energy error (mEh), electrons, and orbitals (None: SCF not converged)."""
-        functional, molecule = self.average.module, self.molecules.get(name)
+        functional, molecule = self.averaged, self.molecules.get(name)
         tolerance = self.settings.density.scf_conv_tol_grad
         solution = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
         values = terms.evaluate(LOSSES["base"], molecule, functional, self.settings, solution)

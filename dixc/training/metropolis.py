@@ -131,6 +131,7 @@ class Metropolis:
         self.kept = {"weights": weights, "moments": copy.deepcopy(self.optimizer.state_dict()["state"])}
 
     def _restore(self) -> None:
+        assert self.kept is not None, "a step is only undone after an accepted one"
         for module, weights in zip(self.modules, self.kept["weights"], strict=True):
             module.load_state_dict(weights)
         groups = self.optimizer.state_dict()["param_groups"]  # the learning rate is the schedule's business

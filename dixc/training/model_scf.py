@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dixc.core.arrays import Array
+from dixc.core.hamiltonian import FunctionalExpansion, FunctionalHamiltonian
 from dixc.core.newton import bounded
 from dixc.core.orbitals import orthonormalised
 from dixc.core.state import State
@@ -33,12 +34,12 @@ class ModelSolution:
         builds: evaluations of the functional spent.
     """
 
-    state: State
+    state: State[FunctionalExpansion]
     converged: bool
     builds: int
 
     @property
-    def orbitals(self) -> tuple[NDArray, NDArray]:
+    def orbitals(self) -> tuple[Array, Array]:
         """Occupied (nao, nocc) and virtual (nao, nvir) orbitals."""
         return self.state.orbo, self.state.orbv
 
@@ -46,7 +47,7 @@ class ModelSolution:
 def solve(
     molecule: TrainingMolecule,
     functional: Functional,
-    start: tuple[NDArray, NDArray] | None,
+    start: tuple[Array, Array] | None,
     conv_tol_grad: float,
     max_steps: int = 20,
     order: int = 2,
@@ -78,5 +79,7 @@ def solve(
     return ModelSolution(state, converged, builds)
 
 
-def _state(hamiltonian, orbo: NDArray, orbv: NDArray, order: int) -> State:
+def _state(
+    hamiltonian: FunctionalHamiltonian, orbo: Array, orbv: Array, order: int
+) -> State[FunctionalExpansion]:
     return State(hamiltonian, orbo, orbv, order, trainable=order == 2)

@@ -11,11 +11,11 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyscf.scf import hf
 
-from dixc.core.grid import NEGLIGIBLE_ELECTRONS, AOGrid
-from dixc.core.hamiltonian import FunctionalHamiltonian, KnownDensity
+from dixc.core.arrays import Array
+from dixc.core.grid import NEGLIGIBLE_ELECTRONS, AOGrid, OrbitalValues
+from dixc.core.hamiltonian import FunctionalExpansion, FunctionalHamiltonian, KnownDensity
 from dixc.core.integrals import ExactIntegrals, FittedIntegrals
 from dixc.core.orbitals import split_orbitals
 from dixc.core.state import State
@@ -49,7 +49,7 @@ class TrainingMolecule:
     def __init__(
         self,
         record: ReferenceRecord,
-        derivatives: dict[str, NDArray],
+        derivatives: dict[str, Array],
         grid_level: int,
         hessian_grid_level: int,
         xctype: str = "MGGA",
@@ -87,7 +87,7 @@ class TrainingMolecule:
         return bool(self._kept)
 
     @property
-    def overlap(self) -> NDArray:
+    def overlap(self) -> Array:
         """Overlap of atomic orbitals (nao, nao)."""
         return self._keep("overlap", lambda: self.mol.intor_symmetric("int1e_ovlp"))
 
@@ -103,7 +103,7 @@ class TrainingMolecule:
             return TwoElectron(exact.get_jk, exact_exchange)
         return TwoElectron(self.fitted_integrals.get_jk)
 
-    def _one_electron(self, exact_exchange: float) -> tuple[NDArray, float]:
+    def _one_electron(self, exact_exchange: float) -> tuple[Array, float]:
         """Core Hamiltonian (nao, nao) and nuclear energy, hartree.
 
         They make up for what `_two_electron` leaves out at the reference density.
@@ -133,10 +133,10 @@ class TrainingMolecule:
         """Reference density rows on the main grid, (nvar, N)."""
         return self._on_grid("main")[1]
 
-    def _on_grid(self, kind: GridKind):
+    def _on_grid(self, kind: GridKind) -> tuple[OrbitalValues, torch.Tensor]:
         """Occupied reference orbitals, and density rows (nvar, N), on a grid."""
 
-        def make():
+        def make() -> tuple[OrbitalValues, torch.Tensor]:
             grid = self.grid(kind)
             values = grid.values(self.orbo_ref)
             return values, grid.density_of_orbitals(values)
@@ -151,7 +151,7 @@ class TrainingMolecule:
 
     def reference_state(
         self, functional: Functional, kind: GridKind, order: int, trainable: bool = False
-    ) -> State:
+    ) -> State[FunctionalExpansion]:
         """The reference orbitals on the model's Hamiltonian; arguments as of `dixc.core.state.State`."""
         hamiltonian = self.hamiltonian(functional, kind)
         values, rho = self._on_grid(kind)
@@ -162,12 +162,12 @@ class TrainingMolecule:
         hamiltonian.known = KnownDensity(self.orbo_ref, potential, values, rho)
         return State(hamiltonian, self.orbo_ref, self.orbv_ref, order, trainable)
 
-    def guide_inverse(self, vector: NDArray) -> NDArray:
+    def guide_inverse(self, vector: Array) -> Array:
         """A classical functional's inverse Hessian times (n_vir, n_occ), see `dixc.training.guide`."""
         return self._keep("guide", lambda: Guide(self)).inverse(vector)
 
     @property
-    def hessian_ref(self) -> NDArray | None:
+    def hessian_ref(self) -> Array | None:
         """As of `ReferenceDerivatives.hessian`."""
         return self._derivatives.hessian
 
@@ -176,11 +176,11 @@ class TrainingMolecule:
         """As of `ReferenceDerivatives.singlets`."""
         return self._derivatives.singlets
 
-    def metric_root(self, vectors: NDArray, metric: str, transposed: bool = False) -> NDArray:
+    def metric_root(self, vectors: Array, metric: str, transposed: bool = False) -> Array:
         """As of `ReferenceDerivatives.metric_root`."""
         return self._derivatives.metric_root(vectors, metric, transposed)
 
-    def probes(self, count: int, metric: str, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    def probes(self, count: int, metric: str, rng: np.random.Generator) -> tuple[Array, Array]:
         """As of `ReferenceDerivatives.probes`."""
         return self._derivatives.probes(count, metric, rng)
 

@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from dixc.errors import UserError
 from dixc.launch import THREAD_VARIABLES, limit_loaded_libraries, one_line_warnings
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Team:
@@ -32,12 +34,12 @@ class Team:
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """`work` of all items, in their order, the same in every process; each item is done by one of them."""
-        mine = [work(item) for item in items[self.rank :: self.size]]
+        own_results = [work(item) for item in items[self.rank :: self.size]]
         if self.size == 1:
-            return mine
-        parts: list[Any] = [None] * self.size
-        dist.all_gather_object(parts, mine)
-        return [parts[place % self.size][place // self.size] for place in range(len(items))]
+            return own_results
+        results: list[Any] = [None] * self.size
+        dist.all_gather_object(results, own_results)
+        return [results[place % self.size][place // self.size] for place in range(len(items))]
 
 
 def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
@@ -56,10 +58,10 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
     with TemporaryDirectory() as folder:
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
         try:
-            torch.multiprocessing.start_processes(
+            start_processes(
                 _member, (processes, threads, folder, work, args), nprocs=processes, start_method="spawn"
             )
-        except torch.multiprocessing.ProcessExitedException:
+        except ProcessExitedException:
             told = Path(folder) / "error"
             if not told.exists():
                 raise
@@ -69,7 +71,9 @@ def launch(work: Callable[..., None], processes: int, *args: Any) -> None:
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _member(rank: int, processes: int, threads: int, folder: str, work: Callable, args: tuple) -> None:
+def _member(
+    rank: int, processes: int, threads: int, folder: str, work: Callable[..., None], args: tuple[Any, ...]
+) -> None:
     limit_loaded_libraries(threads)
     meeting = f"file://{folder}/meeting"  # no port that another training may have
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)

@@ -20,7 +20,7 @@ from dixc.core.grid import AOGrid
 from dixc.core.xc.invariants import invariants
 from dixc.elements import SYMBOLS
 from dixc.errors import InputError
-from dixc.functionals.base import N_INVARIANTS, Functional, SpinDensity
+from dixc.functionals.base import N_INVARIANTS, PointwiseFunctional, SpinDensity
 from dixc.reference.record import ReferenceRecord, elements, read_records
 from dixc.store import read_info
 
@@ -63,7 +63,7 @@ def density_points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tens
     return torch.cat(xs, dim=1), torch.cat(weights)
 
 
-def _scaled_slopes(functional: Functional, x: Tensor, create_graph: bool) -> Tensor:
+def _scaled_slopes(functional: PointwiseFunctional, x: Tensor, create_graph: bool) -> Tensor:
     """Energy density and x_i de/dx_i, (4, N), hartree bohr^-3."""
     x = x.detach().requires_grad_()
     rows = x[: N_INVARIANTS[functional.xctype, 1]]
@@ -74,8 +74,8 @@ def _scaled_slopes(functional: Functional, x: Tensor, create_graph: bool) -> Ten
 
 
 def fit(
-    functional: Functional,
-    target: Functional,
+    functional: PointwiseFunctional,
+    target: PointwiseFunctional,
     x: Tensor,
     weights: Tensor,
     steps: int,

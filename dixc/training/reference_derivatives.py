@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
+from dixc.core.arrays import Array
 from dixc.errors import InputError
 from dixc.reference.packing import unpack
 
@@ -26,9 +26,9 @@ class Singlets(NamedTuple):
         differences: X - Y, likewise.
     """
 
-    energies: NDArray
-    sums: NDArray
-    differences: NDArray
+    energies: Array
+    sums: Array
+    differences: Array
 
 
 class ReferenceDerivatives:
@@ -40,10 +40,10 @@ class ReferenceDerivatives:
         diagonal: D = 4 (e_a - e_i), (n_vir, n_occ), hartree.
     """
 
-    def __init__(self, name: str, datasets: Mapping[str, NDArray], diagonal: NDArray):
+    def __init__(self, name: str, datasets: Mapping[str, Array], diagonal: Array):
         self.name, self.datasets, self.diagonal = name, datasets, diagonal
-        self._hessian: NDArray | None = None
-        self._factor: NDArray | None = None
+        self._hessian: Array | None = None
+        self._factor: Array | None = None
         self._singlets: Singlets | None = None
 
     def drop(self) -> None:
@@ -56,19 +56,19 @@ class ReferenceDerivatives:
         return "a_plus_b" in self.datasets
 
     @property
-    def hessian(self) -> NDArray | None:
+    def hessian(self) -> Array | None:
         """Dense reference Hessian 4 (A + B) over pairs, hartree; None above the dense size."""
         if self._hessian is None and self.is_dense:
             self._hessian = 4 * unpack(self.datasets["a_plus_b"])
         return self._hessian
 
-    def _cholesky(self) -> NDArray:
+    def _cholesky(self) -> Array:
         """Lower Cholesky factor of the dense Hessian; what is above its diagonal means nothing."""
         if self._factor is None:
             self._factor = scipy.linalg.cho_factor(self.hessian, lower=True)[0]
         return self._factor
 
-    def metric_root(self, vectors: NDArray, metric: str, transposed: bool = False) -> NDArray:
+    def metric_root(self, vectors: Array, metric: str, transposed: bool = False) -> Array:
         """R v (or R^T v) for vectors (..., n_vir, n_occ), where R^T R = M is that of the gradient loss 1/2 g^T M g.
 
         "inverse_hessian" (where the molecule has a dense Hessian, else its diagonal) and "diagonal" give a loss in
@@ -84,7 +84,7 @@ class ReferenceDerivatives:
             return np.ascontiguousarray(root.T).reshape(vectors.shape)
         return vectors / np.sqrt(self.diagonal)
 
-    def probes(self, count: int, metric: str, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    def probes(self, count: int, metric: str, rng: np.random.Generator) -> tuple[Array, Array]:
         """Probe directions v and reference products H_ref v, each (count, n_vir, n_occ).
 
         Fresh D^-1/2 z (or plain z) where the Hessian is dense; a fresh choice of the stored ones elsewhere.

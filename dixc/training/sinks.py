@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from dixc.core.arrays import Array
 from dixc.core.xc.expansion import XCExpansion
-from dixc.core.xc.parameter_gradients import Pairs
+from dixc.core.xc.parameter_gradients import Pairs, ParameterGradients
 
 if TYPE_CHECKING:
     from dixc.training.terms.term import Cotangents
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """Takes residuals and the cotangents of which they are made."""
 
-    def directions(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
+    def directions(self, residuals: Array, count: int | None = None) -> tuple[Array, Array]:
         """Directions u (K, ...) in the space of residuals (...), and u . r of each, (K,).
 
         Args:
@@ -41,7 +41,7 @@ class Sink(Protocol):
 class GradientSink:
     """Adds the gradient of half the square to the parameters' `.grad`."""
 
-    def directions(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
+    def directions(self, residuals: Array, count: int | None = None) -> tuple[Array, Array]:
         """As of `Sink`; here it is one in any case."""
         return residuals[None], np.ones(1)
 
@@ -54,7 +54,7 @@ class GradientSink:
         if pairs is not None:
             both = factors[:, None, None] * pairs.left, pairs.right[list(pairs.which)]
         energy = float(np.dot(cotangents.residuals, cotangents.energies))
-        _gradients(expansion).backward(energy=energy, slope=slope, pairs=both)
+        gradients_of(expansion).backward(energy=energy, slope=slope, pairs=both)
 
 
 class JacobianSink:
@@ -68,9 +68,9 @@ class JacobianSink:
     def __init__(self, count: int, rng: np.random.Generator):
         self.count, self.rng = count, rng
         self._rows: list[Tensor] = []
-        self._residuals: list[NDArray] = []
+        self._residuals: list[Array] = []
 
-    def directions(self, residuals: NDArray, count: int | None = None) -> tuple[NDArray, NDArray]:
+    def directions(self, residuals: Array, count: int | None = None) -> tuple[Array, Array]:
         """As of `Sink`, the first along the residuals."""
         flat, count = residuals.ravel(), count or self.count
         norm = np.linalg.norm(flat)
@@ -85,7 +85,7 @@ class JacobianSink:
 
     def add(self, expansion: XCExpansion, cotangents: Cotangents, pairs: Pairs | None = None) -> None:
         """As of `Sink`."""
-        rows = _gradients(expansion).jacobian(cotangents.energies, cotangents.slopes, pairs)
+        rows = gradients_of(expansion).jacobian(cotangents.energies, cotangents.slopes, pairs)
         self._rows.append(rows.detach().cpu())
         self._residuals.append(np.asarray(cotangents.residuals, dtype=float))
 
@@ -94,7 +94,8 @@ class JacobianSink:
         return torch.cat(self._rows), torch.from_numpy(np.concatenate(self._residuals))
 
 
-def _gradients(expansion: XCExpansion):
+def gradients_of(expansion: XCExpansion) -> ParameterGradients:
+    """Parameter gradients of an expansion that was made trainable."""
     if expansion.gradients is None:
         raise RuntimeError("parameter gradients of an expansion that was made without `trainable`")
     return expansion.gradients

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+
+from dixc.core.arrays import Array
 
 
 class EnergyError(NamedTuple):
@@ -39,7 +40,7 @@ class Visit(NamedTuple):
     columns: dict[str, float]
     converged: bool
     builds: int
-    orbitals: tuple[NDArray, NDArray] | None
+    orbitals: tuple[Array, Array] | None
     gradient: torch.Tensor | None = None
     energy: EnergyError | None = None
     rows: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -63,7 +64,7 @@ def taken_gradient(functional: torch.nn.Module) -> torch.Tensor:
 
 def set_mean_gradient(functional: torch.nn.Module, visits: list[Visit]) -> None:
     """Puts the mean gradient of the usable visits into `.grad`, summed in their order; none if there are none."""
-    gradients = [visit.gradient for visit in visits if visit.usable]
+    gradients = [visit.gradient for visit in visits if visit.usable and visit.gradient is not None]
     if not gradients:
         return
     total = gradients[0].clone()
@@ -81,5 +82,5 @@ def mean_columns(visits: list[Visit]) -> dict[str, float]:
     """Columns of the training log: means over the usable visits; those of the first if there is one visit."""
     if len(visits) == 1:
         return visits[0].columns
-    chosen = [visit.columns for visit in visits if visit.usable] or [visits[0].columns]
-    return {key: float(np.mean([columns[key] for columns in chosen])) for key in chosen[0]}
+    rows = [visit.columns for visit in visits if visit.usable] or [visits[0].columns]
+    return {key: float(np.mean([columns[key] for columns in rows])) for key in rows[0]}

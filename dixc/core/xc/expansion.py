@@ -81,7 +81,7 @@ class XCExpansion:
             energy = self.functional(x, self.grid.slice(points))
         self.energy += energy.item()
         if order == 0:
-            self._keep(ExpandedPart(points, x, energy, None))
+            self._keep(ExpandedPart(points, x, energy, x.new_zeros(0)))
             return
         (e1,) = torch.autograd.grad(energy, x, create_graph=order == 2 or self.gradients is not None)
         self._e1[:, points] = e1.detach()
@@ -102,6 +102,7 @@ class XCExpansion:
     def _e2_product(self, dx: Tensor) -> Tensor:
         if self._e2 is not None:
             return torch.einsum("ijg,...jg->...ig", self._e2, dx)
+        assert self._slope is not None, "products need an expansion of second order"
         x, e1 = self._slope
         batches = direction_batches(dx.reshape(-1, *x.shape))
         return torch.cat([pullbacks(e1, x, batch) for batch in batches]).reshape(dx.shape)

@@ -27,13 +27,13 @@ class ExpandedPart(NamedTuple):
         points: of the grid.
         x: invariants (rows, n).
         energy: of these points, hartree.
-        e1: dE/dx (rows, n); None at order 0.
+        e1: dE/dx (rows, n); empty at order 0.
     """
 
     points: slice
     x: Tensor
     energy: Tensor
-    e1: Tensor | None
+    e1: Tensor
 
 
 class Pairs(NamedTuple):
@@ -86,7 +86,7 @@ class ParameterGradients:
         for points, x, e, e1 in self._open():
             products = _Products(e1, x, self.functional.pointwise)
             for k, energy in enumerate(energies):
-                total = energy * e if energy else 0.0
+                total = energy * e if energy else torch.zeros_like(e)
                 if slopes is not None:
                     total = total + (slopes[k, :, points] * e1).sum()
                 if pairs is not None:
@@ -176,7 +176,7 @@ def _by_rows(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     return contraction, _units(left[0])
 
 
-def _accumulate(total: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> None:
+def _accumulate(total: Tensor, parameters: Sequence[Tensor], retain_graph: bool = False) -> None:
     """`total.backward()` without the way to anything but the parameters, which would be half of the work."""
     if not total.requires_grad:
         return

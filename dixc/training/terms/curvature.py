@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from dixc.core.arrays import Array
+from dixc.core.hamiltonian import FunctionalExpansion
 from dixc.core.state import State
 from dixc.core.xc.invariants import invariants_jvp, invariants_second_variation
 from dixc.core.xc.parameter_gradients import Pairs
@@ -52,25 +53,28 @@ class Forms:
         imaginary_left: of imaginary rotations (K, n_vir, n_occ), or None; right_k is then the k-th direction.
     """
 
-    residuals: NDArray
-    left: NDArray
+    residuals: Array
+    left: Array
     which: Sequence[int]
-    imaginary_left: NDArray | None = None
+    imaginary_left: Array | None = None
 
 
 class CurvatureTerm(Protocol):
     """A term of Hessian products at the reference, for one molecule and one step.
 
-    Attributes:
-        real: directions (K, n_vir, n_occ) of real rotations.
-        imaginary: of imaginary rotations, or None.
+    `real` are directions of real rotations, `imaginary` those of imaginary ones, if it has any.
     """
 
-    real: NDArray
-    imaginary: NDArray | None
+    @property
+    def real(self) -> Array:
+        """(K, n_vir, n_occ)."""
+
+    @property
+    def imaginary(self) -> Array | None:
+        """(K, n_vir, n_occ)."""
 
     def residuals(
-        self, products: NDArray, imaginary_products: NDArray | None, sink: Sink | None
+        self, products: Array, imaginary_products: Array | None, sink: Sink | None
     ) -> tuple[TermValue, Forms | None]:
         """Its value from the products along its directions, hartree, and what a sink is to take."""
 
@@ -87,13 +91,13 @@ class HessianTerm:
     def __init__(self, molecule: TrainingMolecule, settings: Training, rng: np.random.Generator):
         self.settings, metric = settings.hessian, settings.hessian.metric
         self.real, self._target = molecule.probes(self.settings.probes, metric, rng)
-        self.imaginary = None
+        self.imaginary: Array | None = None
         self._root = np.sqrt(molecule.metric_diagonal) if metric == "diagonal" else 1.0
         self._norm = len(self.real) * molecule.metric_diagonal.size
         self._unit = "1" if metric == "diagonal" else "hartree2"
 
     def residuals(
-        self, products: NDArray, imaginary_products: NDArray | None, sink: Sink | None
+        self, products: Array, imaginary_products: Array | None, sink: Sink | None
     ) -> tuple[TermValue, Forms | None]:
         """As of `CurvatureTerm`."""
         errors = (products - self._target) / self._root
@@ -128,9 +132,10 @@ class ExcitationTerm:
         self.real, self.imaginary = self._states.sums, self._states.differences
 
     def residuals(
-        self, products: NDArray, imaginary_products: NDArray | None, sink: Sink | None
+        self, products: Array, imaginary_products: Array | None, sink: Sink | None
     ) -> tuple[TermValue, Forms | None]:
         """As of `CurvatureTerm`; products are 4 (A+B)(X+Y) and 4 (A-B)(X-Y)."""
+        assert imaginary_products is not None
         pairs = (self.real, products), (self.imaginary, imaginary_products)
         energies = sum(np.einsum("kai,kai->k", v, hv) for v, hv in pairs) / 8
         error = HARTREE_EV * (energies - self._states.energies)
@@ -172,26 +177,26 @@ def evaluate(
 
 
 def _mixed_variation(
-    state: State, directions: NDArray, forms: Sequence[tuple[Forms, CurvatureTerm, int]]
+    state: State[FunctionalExpansion], directions: Array, forms: Sequence[tuple[Forms, CurvatureTerm, int]]
 ) -> tuple[Tensor, Pairs]:
     """Cotangents of e1 (K, rows, N) and e2 in all forms left_k . (H right_k).
 
     Imaginary rotations leave the density as it is to first order: only the Fock matrix sees them.
     """
     orbo, orbv = state.orbo, state.orbv
-    vv, oo, which = [], [], []
+    vv_forms, oo_forms, which = [], [], []
     for form, term, start in forms:
         numbers = [start + number for number in form.which]
         right = directions[numbers]
         vv_form = np.einsum("kai,kbi->kab", form.left, right)
         oo_form = np.einsum("kai,kaj->kij", form.left, right)
-        if form.imaginary_left is not None:
+        if form.imaginary_left is not None and term.imaginary is not None:
             vv_form += np.einsum("kai,kbi->kab", form.imaginary_left, term.imaginary)
             oo_form += np.einsum("kai,kaj->kij", form.imaginary_left, term.imaginary)
-        vv.append(vv_form)
-        oo.append(oo_form)
+        vv_forms.append(vv_form)
+        oo_forms.append(oo_form)
         which += numbers
-    vv, oo = np.concatenate(vv), np.concatenate(oo)
+    vv, oo = np.concatenate(vv_forms), np.concatenate(oo_forms)
     second = 2 * (orbv @ (vv + vv.transpose(0, 2, 1)) @ orbv.T - orbo @ (oo + oo.transpose(0, 2, 1)) @ orbo.T)
     local, left = state.expansion.local, np.concatenate([form.left for form, _, _ in forms])
     grid, rho = local.grid, local.expansion.rho

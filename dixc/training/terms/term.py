@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from dixc.core.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Cotangents:
         slopes: cotangents of e1 = dE/dx, (K, rows, N); None for zero.
     """
 
-    residuals: NDArray
+    residuals: Array
     energies: Sequence[float]
     slopes: Tensor | None = None
 
@@ -52,12 +54,12 @@ def merged(cotangents: Sequence[Cotangents], x: Tensor) -> Cotangents:
     )
 
 
-def pseudo_huber(error, delta: float):
+def pseudo_huber(error: Any, delta: float) -> tuple[Any, Any]:
     """delta (sqrt(1 + (error/delta)^2) - 1), quadratic below delta and linear above, and its slope."""
     root = np.sqrt(1 + (error / delta) ** 2)
     return delta * (root - 1), error / (delta * root)
 
 
-def huber_weight(error, weight: float, delta: float):
+def huber_weight(error: Any, weight: float, delta: float) -> Any:
     """w with 1/2 (w error)^2 having the slope of weight * pseudo_huber(error, delta) if w is held fixed."""
     return np.sqrt(weight / (delta * np.sqrt(1 + (error / delta) ** 2)))
