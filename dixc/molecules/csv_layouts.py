@@ -1,12 +1,14 @@
 """Molecules in CSV tables, in one of three layouts that the header line tells apart.
 
-own tables    `file` [, name, charge, split, smiles]: an xyz file a row, its path from the table's folder
-qm9pack       XYZ_file, SMILES, Elements, XYZ_Ang: a molecule a row, as in the data files of qm9pack 1.0.3 on PyPI
-QM40          Zinc_id, smile, atom, final_x, final_y, final_z: an atom a row, as in QM40_xyz.csv, the optimised
-              geometries of QM40 (A. Madushanka, R. T. Moura Jr., E. Kraka, Sci. Data 11, 1376
-              (2024), figshare 25993060); all neutral. The layout was taken from public code that
-              reads the release and from the tutorial of its authors (Ayeshmadu/QM40_dataset_for_ML
-              on GitHub), not from the data themselves.
+own tables  `file` [, name, charge, split, smiles]: an xyz file a row, its path from the table's
+            folder
+qm9pack     XYZ_file, SMILES, Elements, XYZ_Ang: a molecule a row, as in the data files of qm9pack
+            1.0.3 on PyPI
+QM40        Zinc_id, smile, atom, final_x, final_y, final_z: an atom a row, as in QM40_xyz.csv, the
+            optimised geometries of QM40 (A. Madushanka, R. T. Moura Jr., E. Kraka, Sci. Data 11,
+            1376 (2024), figshare 25993060); all neutral. The layout was taken from public code that
+            reads the release and from the tutorial of its authors (Ayeshmadu/QM40_dataset_for_ML on
+            GitHub), not from the data themselves.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def check_functionals(config: Config) -> None:
     from dixc.reference.method import check_functional
 
     check_functional(config.reference.functional)
-    with _named("prefit.target"):
+    with _errors_at("prefit.target"):
         target = registry.create(config.prefit.target)
         if list(target.parameters()):
             raise InputError(f"{config.prefit.target} is not classical: it has weights to be trained itself")
@@ -50,17 +50,17 @@ def check_functionals(config: Config) -> None:
             raise InputError(f"{config.prefit.target} is not pointwise")
     for place, model in enumerate(config.models):
         _check_numbers(model.hyperparameters, ("models", place, "hyperparameters"), model.name)
-        with _named(f"models[{place}]"):
-            functional = _built(model.name, model.hyperparameters)
+        with _errors_at(f"models[{place}]"):
+            functional = _created_without_weights(model.name, model.hyperparameters)
             if not list(functional.parameters()):
                 raise InputError(f"{model.name} has no weights to train")
     for place, name in enumerate(config.evaluation.baselines):
-        with _named(f"evaluation.baselines[{place}]"):
+        with _errors_at(f"evaluation.baselines[{place}]"):
             files.resolve(name, config.classes())
 
 
 @contextmanager
-def _named(key: str) -> Iterator[None]:
+def _errors_at(key: str) -> Iterator[None]:
     """Says at which key something went wrong, whatever a functional's class raises."""
     try:
         yield
@@ -93,7 +93,7 @@ def _check_numbers(value: Any, location: tuple[int | str, ...], name: str) -> No
             raise InputError(f"{dotted(location)}: {abbreviated(value)} is out of range (allowed: {allowed})")
 
 
-def _built(name: str, hyperparameters: Mapping[str, Any]) -> Functional:
+def _created_without_weights(name: str, hyperparameters: Mapping[str, Any]) -> Functional:
     """The functional without its weights; with them if it cannot be built otherwise.
 
     Raises:
@@ -103,7 +103,7 @@ def _built(name: str, hyperparameters: Mapping[str, Any]) -> Functional:
 
     from dixc.functionals import registry
 
-    with _limited():
+    with _limit_of_weights():
         try:
             with torch.device("meta"):
                 return registry.create(name, **hyperparameters)
@@ -112,7 +112,7 @@ def _built(name: str, hyperparameters: Mapping[str, Any]) -> Functional:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def _limit_of_weights() -> Iterator[None]:
     """Ends the construction of a network that is too large, while it goes on."""
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
