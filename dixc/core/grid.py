@@ -147,14 +147,14 @@ class AOGrid:
 
     def _with_values(self, orbitals: Orbitals) -> Iterator[tuple[Block, Tensor]]:
         """Every block with the values (1 or 4, m, n_block) of some orbitals."""
-        known = orbitals if isinstance(orbitals, OrbitalValues) else self.values(orbitals)
+        with_values = orbitals if isinstance(orbitals, OrbitalValues) else self.values(orbitals)
         for index, block in enumerate(self.blocks()):
-            if index < len(known.blocks):
-                yield block, known.blocks[index]
+            if index < len(with_values.blocks):
+                yield block, with_values.blocks[index]
                 continue
-            phi = known.coeff[block.rows].T @ block.ao
-            if self._keep and known is orbitals:
-                known.blocks.append(phi)
+            phi = with_values.coeff[block.rows].T @ block.ao
+            if self._keep and with_values is orbitals:
+                with_values.blocks.append(phi)
             yield block, phi
 
     def _rows(self, batch: tuple[int, ...]) -> Tensor:
@@ -211,11 +211,11 @@ class AOGrid:
             half = 0.5 * vb[..., 0:1, :] * ao[0]
             for k in range(1, min(self.nvar, 4)):
                 half += vb[..., k : k + 1, :] * ao[k]
-            part = half @ ao[0].T
+            matrix_block = half @ ao[0].T
             if self.nvar == 5:
                 for k in (1, 2, 3):
-                    part += (0.25 * vb[..., 4:5, :] * ao[k]) @ ao[k].T
-            matrix[..., block.rows[:, None], block.rows] += part
+                    matrix_block += (0.25 * vb[..., 4:5, :] * ao[k]) @ ao[k].T
+            matrix[..., block.rows[:, None], block.rows] += matrix_block
         return (matrix + matrix.mT).cpu().numpy()
 
     def potential_on_orbitals(self, v: Tensor, orbitals: Orbitals) -> Array:
@@ -227,11 +227,11 @@ class AOGrid:
             value = vb[..., 0:1, :] * phi[0]
             for k in range(1, min(self.nvar, 4)):
                 value = value + vb[..., k : k + 1, :] * phi[k]
-            part = value @ ao[0].T
+            on_orbitals = value @ ao[0].T
             for k in range(1, min(self.nvar, 4)):
                 slope = vb[..., k : k + 1, :] * phi[0]
                 if self.nvar == 5:
                     slope = slope + 0.5 * vb[..., 4:5, :] * phi[k]
-                part += slope @ ao[k].T
-            result[..., block.rows, :] += part.mT
+                on_orbitals += slope @ ao[k].T
+            result[..., block.rows, :] += on_orbitals.mT
         return result.cpu().numpy()

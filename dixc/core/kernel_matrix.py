@@ -41,9 +41,9 @@ def kernel_matrix(
             direction = scaled[points, :, k].T.to(grid.dtype)
             largest = _largest_column(phi_o, phi_v, direction)
             for sign in (1.0, -1.0):
-                chosen = torch.nonzero((largest > negligible) & (sign * values[points, k] > 0)).ravel()
-                if len(chosen):
-                    columns = _pair_columns(phi_o[..., chosen], phi_v[..., chosen], direction[:, chosen])
+                large = torch.nonzero((largest > negligible) & (sign * values[points, k] > 0)).ravel()
+                if len(large):
+                    columns = _pair_columns(phi_o[..., large], phi_v[..., large], direction[:, large])
                     matrix = rank_update(
                         sign, columns.cpu().numpy().T, 1.0, matrix, trans=1, overwrite_c=True
                     )

@@ -92,11 +92,11 @@ class Secants:
 
     def apply(self, inverse: Product, gradient: Array) -> Array:
         """The corrected inverse on a gradient; `inverse` (approximate H^-1) is applied once."""
-        rest, weights = gradient.copy(), []
+        residual, weights = gradient.copy(), []
         for step, change in reversed(self._pairs):
-            weights.append(np.vdot(step, rest) / np.vdot(step, change))
-            rest -= weights[-1] * change
-        result = inverse(rest)
+            weights.append(np.vdot(step, residual) / np.vdot(step, change))
+            residual -= weights[-1] * change
+        result = inverse(residual)
         for (step, change), weight in zip(self._pairs, reversed(weights), strict=True):
             result = result + step * (weight - np.vdot(change, result) / np.vdot(step, change))
         return result

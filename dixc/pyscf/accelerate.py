@@ -55,6 +55,6 @@ def accelerate(mf, xc: Functional | str | PathLike[str] | None = None, **setting
 def suited_functional(mol) -> Functional:
     """The shipped model if it knows all elements of a molecule, else r2SCAN."""
     shipped = as_functional(DEFAULT)
-    known = set(shipped.metadata.get("elements", []))
+    trained_on = set(shipped.metadata.get("elements", []))
     present = {mol.atom_pure_symbol(i) for i in range(mol.natm)} & NUMBERS.keys()
-    return shipped if present <= known else as_functional("r2scan")
+    return shipped if present <= trained_on else as_functional("r2scan")

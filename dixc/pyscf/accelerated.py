@@ -239,19 +239,19 @@ class Accelerated:
     def _converge(self, steps: HybridSteps, few: FewBuilds, start: State) -> bool:
         """Build until converged, and take the results; False if the steps do not get there."""
         if self.acceleration.kind == "functional":
-            found = steps.run(start, self.max_cycle, self._report)
+            converged = steps.run(start, self.max_cycle, self._report)
         else:
-            found = few.converge(start, self.max_cycle, self._report)
-        return found and self._take(steps)
+            converged = few.converge(start, self.max_cycle, self._report)
+        return converged and self._take(steps)
 
     def _start(self, steps: HybridSteps, dm0: NDArray | None) -> State | None:
         """The first point: the last solution, the object's own orbitals, or those of the cheap functional."""
         if dm0 is None and self.mo_coeff is not None:
-            known = self._holds(self._solved)
-            if known and self.converged and self._solved.point is not None:
+            unchanged = self._holds(self._solved)
+            if unchanged and self.converged and self._solved.point is not None:
                 return self._solved.point
             frame = np.asarray(self.mo_coeff)
-            if (known or self.converged) and _orthonormal(frame, steps.hamiltonian.overlap):
+            if (unchanged or self.converged) and _orthonormal(frame, steps.hamiltonian.overlap):
                 return steps.build(*split_orbitals(frame, self.mo_occ))
             dm0 = self.make_rdm1()
         clock = time.perf_counter()

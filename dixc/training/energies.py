@@ -48,18 +48,18 @@ class EnergyFit(Linearised):
             second_moments: Adam's, (n_parameters,); their scale does not matter.
             learning_rate: of this step, of all or of each (n_parameters,).
         """
-        if not self.known:
+        if not self.by_molecule:
             return torch.zeros_like(parameters)
         roots = second_moments.sqrt()
         metric = roots.max() / (roots + FLOOR * roots.max()) if roots.max() > 0 else torch.ones_like(roots)
         metric = metric * learning_rate
-        gradients = torch.cat([rows for rows, _ in self.known.values()])
+        gradients = torch.cat([rows for rows, _ in self.by_molecule.values()])
         scaled = gradients * metric
         overlap = (scaled @ gradients.T).double()
         ridge = RIDGE * overlap.diagonal().mean() * torch.eye(len(overlap), dtype=overlap.dtype)
         step = parameters.double() - before.double()
-        wanted = RELAXATION * self.at(before) + gradients.double() @ step
-        coefficients = torch.linalg.solve(overlap + ridge, wanted)
+        errors = RELAXATION * self.at(before) + gradients.double() @ step
+        coefficients = torch.linalg.solve(overlap + ridge, errors)
         change = -scaled.T @ coefficients.to(scaled.dtype)
         longest = (change.abs() / learning_rate).max() / LONGEST
         return (change / max(1.0, float(longest))).to(parameters.dtype)

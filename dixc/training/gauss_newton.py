@@ -50,25 +50,27 @@ class GaussNewton(Optimizer):
     def learn(self, name: str, rows: Tensor, residuals: Tensor) -> None:
         """Remember a molecule's residuals (K,), float64, and their Jacobian (K, n_parameters) at these weights."""
         self.molecules.learn(name, rows, residuals, self._weights())
-        known = self.molecules.known
-        kept = known.keys() - {name}
-        self._overlaps = {pair: block for pair, block in self._overlaps.items() if kept.issuperset(pair)}
+        visited = self.molecules.by_molecule
+        remaining = visited.keys() - {name}
+        self._overlaps = {pair: block for pair, block in self._overlaps.items() if remaining.issuperset(pair)}
         scaled = (rows.double() * self._relative_rates().square()).T
-        for other, (others, _) in known.items():
+        for other, (others, _) in visited.items():
             self._overlaps[other, name] = others.double() @ scaled
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Change the weights."""
-        known = self.molecules.known
-        if not known:
+        visited = self.molecules.by_molecule
+        if not visited:
             return
         rate, relative = max(group["lr"] for group in self.param_groups), self._relative_rates()
         residuals = self.molecules.at(self._weights())
         system = rate**2 * self._overlap() + torch.eye(len(residuals), dtype=residuals.dtype)
-        coefficients = torch.linalg.solve(system, residuals).split([len(rows) for rows, _ in known.values()])
-        parts = zip(known.values(), coefficients, strict=True)
-        change = -(rate**2) * relative.square() * sum(rows.double().T @ part for (rows, _), part in parts)
+        coefficients = torch.linalg.solve(system, residuals).split(
+            [len(rows) for rows, _ in visited.values()]
+        )
+        blocks = zip(visited.values(), coefficients, strict=True)
+        change = -(rate**2) * relative.square() * sum(rows.double().T @ block for (rows, _), block in blocks)
         change /= max(1.0, float((change / (rate * relative)).abs().max()) / LONGEST)
         add_to(self.parameters, change)
 
@@ -81,7 +83,7 @@ class GaussNewton(Optimizer):
 
     def _overlap(self) -> Tensor:
         """A A^T over all that is known, in units of the largest learning rate."""
-        names = list(self.molecules.known)
+        names = list(self.molecules.by_molecule)
         blocks = [[self._overlaps[a, b] if i <= j else self._overlaps[b, a].T for j, b in enumerate(names)]
                   for i, a in enumerate(names)]  # fmt: skip
         return torch.cat([torch.cat(line, dim=1) for line in blocks])

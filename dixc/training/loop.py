@@ -254,9 +254,9 @@ class Trainer:
         visits = self.team.map(self._validated, self.validation_names)
         for (_, _, _, orbitals), name in zip(visits, self.validation_names, strict=True):
             self._keep_orbitals(name, orbitals)
-        collected, errors, electrons, kept = zip(*visits, strict=True)
-        n_failed = sum(orbitals is None for orbitals in kept)
-        means = {key: float(np.mean([c[key] for c in collected])) for key in collected[0]}
+        columns, errors, electrons, orbitals_of = zip(*visits, strict=True)
+        n_failed = sum(orbitals is None for orbitals in orbitals_of)
+        means = {key: float(np.mean([row[key] for row in columns])) for key in columns[0]}
         means["validation_score"] = self._score(np.array(errors), np.array(electrons), means)
         score = means["validation_score"] if n_failed == 0 else np.inf
         if score < self.best_score or self.best_state is None:
@@ -280,6 +280,6 @@ class Trainer:
         That offset wobbles from step to step by more than anything else differs, and touches neither density nor
         response; unfitted, it alone would decide which weights are kept.
         """
-        rest = errors - electrons * (errors @ electrons) / (electrons @ electrons)
-        energy = np.mean(pseudo_huber(rest, self.settings.energy.huber_mEh)[0])
+        without_offset = errors - electrons * (errors @ electrons) / (electrons @ electrons)
+        energy = np.mean(pseudo_huber(without_offset, self.settings.energy.huber_mEh)[0])
         return float(self.settings.energy.weight * energy + means["validation_density_weighted"])

@@ -136,8 +136,13 @@ class AdamSteps(OptimizerSteps):
                 self.energies.learn(visit.name, visit.energy.gradient[None], error, before)
         self.optimizer.step()
         weights = parameters_to_vector(parameters).detach().cpu()
-        known = [self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters]
-        moments, rates = parameters_to_vector(known).cpu(), learning_rates(self.optimizer, parameters)
+        second_moments = [
+            self.optimizer.state.get(p, {}).get("exp_avg_sq", torch.zeros_like(p)) for p in parameters
+        ]
+        moments, rates = (
+            parameters_to_vector(second_moments).cpu(),
+            learning_rates(self.optimizer, parameters),
+        )
         add_to(parameters, self.energies.change(before, weights, moments, rates))
 
     def state_dict(self) -> dict[str, Any]:

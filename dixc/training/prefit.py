@@ -41,14 +41,14 @@ def sample(references: list[Path]) -> tuple[list[ReferenceRecord], list[str]]:
     total = sum(len(info["molecules"]) - len(info["failed"]) for info in map(read_info, references))
     if not total:
         raise InputError(f"no usable molecule in {', '.join(map(str, references))}")
-    stride, number, chosen, symbols = -(-total // MOST_MOLECULES), 0, [], set()
+    stride, number, sampled, symbols = -(-total // MOST_MOLECULES), 0, [], set()
     for path in references:
         for record in read_records(path):  # a file at a time: all of them may be more than memory holds
             if number % stride == 0:
-                chosen.append(record)
+                sampled.append(record)
             symbols.update(elements([record]))
             number += 1
-    return chosen, sorted(symbols, key=SYMBOLS.index)
+    return sampled, sorted(symbols, key=SYMBOLS.index)
 
 
 def density_points(records: list[ReferenceRecord], level: int = 0) -> tuple[Tensor, Tensor]:
@@ -90,12 +90,12 @@ def fit(
     # points matter as much as their electrons do; below 1e-6 the functional is its own tail anyway
     chance = (weights.abs() * n * (n > 1e-6)).numpy()
     rng = np.random.default_rng([seed, 7])
-    chosen = torch.from_numpy(rng.choice(len(chance), size=n_points, p=chance / chance.sum()))
-    part = x[:, chosen]
-    wanted = _scaled_slopes(target, part, False)
+    numbers = torch.from_numpy(rng.choice(len(chance), size=n_points, p=chance / chance.sum()))
+    x_sample = x[:, numbers]
+    target_slopes = _scaled_slopes(target, x_sample, False)
 
     def misfit() -> Tensor:
-        return ((_scaled_slopes(functional, part, True) - wanted) / part[0]).square().mean()
+        return ((_scaled_slopes(functional, x_sample, True) - target_slopes) / x_sample[0]).square().mean()
 
     if not list(functional.parameters()):  # a classical functional as the semilocal part of a learned one
         return misfit().sqrt().item()

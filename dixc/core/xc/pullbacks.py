@@ -19,16 +19,16 @@ def pullbacks(e1: Tensor, x: Tensor, directions: Tensor, create_graph: bool = Fa
     """d<e1, direction>/dx of each direction, (k, rows, N); the graph of e1 is kept."""
     if not e1.requires_grad:  # linear in x, and without parameters
         return torch.zeros_like(directions)
-    one = len(directions) == 1  # without vmap, which costs a few per cent
+    single = len(directions) == 1  # without vmap, which costs a few per cent
     (grad,) = torch.autograd.grad(
         e1,
         x,
-        directions[0] if one else directions,
+        directions[0] if single else directions,
         retain_graph=True,
         create_graph=create_graph,
         allow_unused=True,
-        is_grads_batched=not one,
+        is_grads_batched=not single,
     )
     if grad is None:  # linear in x
         return torch.zeros_like(directions)
-    return grad[None] if one else grad
+    return grad[None] if single else grad

@@ -44,12 +44,12 @@ class Cotangents:
 def merged(cotangents: Sequence[Cotangents], x: Tensor) -> Cotangents:
     """All of them as one, in their order; x are the invariants (rows, N) of their expansion."""
     slopes = []
-    for each in cotangents:
-        count = len(each.residuals)
-        slopes.append(x.new_zeros(count, *x.shape) if each.slopes is None else each.slopes)
+    for form in cotangents:
+        count = len(form.residuals)
+        slopes.append(x.new_zeros(count, *x.shape) if form.slopes is None else form.slopes)
     return Cotangents(
-        np.concatenate([each.residuals for each in cotangents]),
-        [energy for each in cotangents for energy in each.energies],
+        np.concatenate([form.residuals for form in cotangents]),
+        [energy for form in cotangents for energy in form.energies],
         torch.cat(slopes),
     )
 
