@@ -83,10 +83,10 @@ def test_no_molecule_no_change():
 def test_molecules_met_longest_ago_are_forgotten(linear):
     gradients, offsets, weights = linear
     fit = learned(EnergyFit(3), gradients, offsets, weights)
-    assert list(fit.known) == ["2", "3", "4"]
+    assert list(fit.by_molecule) == ["2", "3", "4"]
     fit.learn("2", gradients[2:3], torch.zeros(1), weights)
     fit.learn("5", gradients[:1], torch.zeros(1), weights)
-    assert list(fit.known) == ["4", "2", "5"]
+    assert list(fit.by_molecule) == ["4", "2", "5"]
 
 
 def test_state_repeats_the_next_change(linear):

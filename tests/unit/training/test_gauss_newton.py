@@ -156,7 +156,7 @@ def test_only_the_last_molecules_are_remembered():
     weights, steps = optimizer(rate=0.1, memory=2)
     for number in range(5):
         visit(steps, weights, number, data)
-    assert list(steps.molecules.known) == ["3", "4"]
+    assert list(steps.molecules.by_molecule) == ["3", "4"]
     alone, again = optimizer(rate=0.1, memory=2)
     add_to(alone, torch.cat([w.detach() for w in weights]))
     for number in (3, 4):

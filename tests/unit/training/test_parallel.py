@@ -106,8 +106,8 @@ def test_a_step_takes_away_the_residuals_of_all_its_molecules(chunks, tmp_path):
     run = trainer(chunks, tmp_path)
     names = [name for _, name in run._names_of_step()]
     run.train_step()
-    assert list(run.optimizer.molecules.known) == names
-    assert all(torch.isfinite(rows).all() for rows, _ in run.optimizer.molecules.known.values())
+    assert list(run.optimizer.molecules.by_molecule) == names
+    assert all(torch.isfinite(rows).all() for rows, _ in run.optimizer.molecules.by_molecule.values())
 
 
 def test_gradient_of_a_batch_is_the_mean(chunks, tmp_path):
