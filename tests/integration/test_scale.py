@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from miniature import prepare
 
 from dixc.commands.plan import chunk_sizes, plan
 from dixc.config import load
+from dixc.workflow.resources import cost, fixed_cost
 
 pytestmark = pytest.mark.scale
 MOLECULES = {
@@ -75,8 +77,12 @@ def test_graph_within_a_minute_and_2_gib(folder, monkeypatch):
         k: n for k, n in counts.items() if k not in ("all", "total")
     }
     assert sum(map(len, sizes.values())) == 130_000
-    hours = sum(row.core_hours for row in found)
-    assert 1_000 < hours < 100_000, "some seconds to minutes a molecule and functional"
+    hours = {row.rule: row.core_hours for row in found}
+    atoms = Counter(n for chunk in sizes.values() for n in chunk)
+    for stage, functionals in (("reference", 1), ("evaluate", 5)):
+        seconds = counts[stage] * fixed_cost("start").seconds
+        seconds += functionals * sum(count * cost(stage, n).seconds for n, count in atoms.items())
+        assert hours[stage] == pytest.approx(seconds / 3600)
 
 
 def test_commands_on_all_files_fit_the_system(folder):

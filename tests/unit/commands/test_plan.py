@@ -55,11 +55,11 @@ def test_sums_and_units(in_root):
 
 
 def test_the_default_run_costs_what_it_did(in_root):
-    """Within a factor of two of the README's core-hours; results/default holds some 90 MB without logs."""
+    """Within a quarter of the README's core-hours; results/default holds some 90 MB without logs."""
     found = planned("--config", "config/config.yaml")
     measured = float(re.search(r"([\d.]+) core-hours", (ROOT / "README.md").read_text())[1])
-    assert 0.5 < found["core_hours"] / measured < 2
-    assert 0.05 < found["storage_gb"] < 0.2
+    assert found["core_hours"] == pytest.approx(measured, rel=0.25)
+    assert found["storage_gb"] == pytest.approx(0.09, rel=0.1)
 
 
 def test_sizes_are_those_of_the_run(in_root, default, tmp_path):

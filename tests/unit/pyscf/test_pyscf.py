@@ -136,14 +136,29 @@ def test_open_shells_are_refused():
 
 
 def test_importing_dixc_changes_nothing_in_pyscf():
+    """Functions of PySCF's modules and members of its classes are the same objects as before."""
     script = """
+import sys
+from pyscf import df, dft, grad, gto, hessian, scf, solvent, soscf, tdscf
 import pyscf.scf._response_functions  # PySCF's own, which adds gen_response to its classes
-from pyscf.dft import rks, uks, numint
-from pyscf.scf import hf, uhf
-from pyscf.df import df_jk
-classes = (hf.SCF, hf.RHF, uhf.UHF, rks.KohnShamDFT, rks.RKS, uks.UKS, numint.NumInt, df_jk._DFHF)
-before = [dict(vars(cls)) for cls in classes]
-import dixc.pyscf
-assert [dict(vars(cls)) for cls in classes] == before
+
+def ours(value):
+    return str(getattr(value, "__module__", "")).partition(".")[0] == "pyscf"
+
+def functions():
+    return {(name, key): value for name, module in list(sys.modules.items()) if name.partition(".")[0] == "pyscf"
+            for key, value in vars(module).items() if callable(value) and ours(value)}
+
+def members(classes):
+    return {(cls, key): value for cls in classes for key, value in vars(cls).items()}
+
+before = functions()
+classes = {value for value in before.values() if isinstance(value, type)}
+assert len(classes) > 100
+of_classes = members(classes)
+import dixc.grassmann, dixc.excitations, dixc.pyscf
+after = functions()
+assert {key: after[key] for key in before} == before
+assert members(classes) == of_classes
 """
     subprocess.run([sys.executable, "-c", script], check=True)
