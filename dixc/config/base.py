@@ -11,6 +11,13 @@ MOST = 10**9  # of whatever is counted: far more than any run does, and every pr
 LARGEST = 1e12  # of weights, rates and sizes in any unit: far from overflow in single precision, squares too
 LONGEST_NAME = 100  # characters; file names of several such parts stay below the 255 bytes of file systems
 Loss = Literal["base", "grad", "hess"]
+# what each loss is made of; the terms themselves are in `dixc.training.terms`, their words in
+# `dixc.tables.schema`
+TERMS_OF_LOSS: dict[Loss, tuple[str, ...]] = {
+    "base": ("energy", "density"),
+    "grad": ("energy", "density", "gradient"),
+    "hess": ("energy", "density", "gradient", "hessian", "excitation"),
+}
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

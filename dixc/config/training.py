@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from dixc.config.base import (
+    LOSSES,
+    TERMS_OF_LOSS,
     Count,
     GridLevel,
     Loss,
@@ -123,7 +125,7 @@ class Training(Section):
     """Supervised training; all losses start from one pre-fit of their model and seed."""
 
     losses: list[Loss] = Field(
-        default=["base", "grad", "hess"],
+        default=list(LOSSES),
         min_length=1,
         description="base: energy + density; grad: base + gradient; hess: grad + Hessian",
     )
@@ -226,11 +228,8 @@ class Training(Section):
         The lists of losses and seeds, terms that `loss` does not have, rules that are off, and keys
         that only cost or save time are left out: a change of those is no reason to train again.
         """
-        unused = {
-            "base": {"gradient", "hessian", "excitation"},
-            "grad": {"hessian", "excitation"},
-            "hess": set(),
-        }[loss]
+        terms = {term for of_loss in TERMS_OF_LOSS.values() for term in of_loss}
+        unused = terms - set(TERMS_OF_LOSS[loss])
         unused |= {"gradient_clip"} if self.optimizer == "gauss_newton" else {"gauss_newton"}
         unused |= set() if self.metropolis.enabled else {"metropolis"}
         unused |= set() if self.batch > 1 else {"batch"}

@@ -69,9 +69,8 @@ def run(
     train = load(inputs.train_references, inputs.train_derivatives)
     validation = load(inputs.validation_references, [])
     require_disjoint(train, validation)
-    model, loss, seed = functional_id
-    decisive = settings.settings(cast(Loss, loss))
-    key = provenance.hash_of([model, loss, seed, decisive, inputs.hashes()])
+    model, seed, loss = functional_id.model, functional_id.seed, cast(Loss, functional_id.loss)
+    key = provenance.hash_of([model, loss, seed, settings.settings(loss), inputs.hashes()])
     checkpoint = outputs.checkpoints / f"{functional_id}-{key}.pt"
     trainer = Trainer(functional, loss, seed, settings, train, validation, checkpoint)
     trainer.run()

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from dixc.config.base import TERMS_OF_LOSS, Loss
 from dixc.config.training import Training
 from dixc.core.arrays import Array
 from dixc.errors import DixcWarning, InputError, NotConverged
@@ -34,7 +35,6 @@ from dixc.training.metropolis import Metropolis
 from dixc.training.molecule import TrainingMolecule
 from dixc.training.optimizers import STEPS
 from dixc.training.parallel import Team
-from dixc.training.terms import LOSSES
 from dixc.training.terms.solution import energy_error
 from dixc.training.terms.term import TermValue, pseudo_huber
 from dixc.training.visits import Visit, mean_columns
@@ -76,7 +76,7 @@ class Trainer:
     def __init__(
         self,
         functional: Functional,
-        loss: str,
+        loss: Loss,
         seed: int,
         settings: Training,
         train: Mapping[str, TrainingMolecule],
@@ -126,7 +126,9 @@ class Trainer:
             if self.step % settings.checkpoint_every == 0 and self.team.rank == 0:
                 checkpoints.save(self)
             bar.update()
-            bar.set_postfix_str(" ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in LOSSES[self.loss]))
+            bar.set_postfix_str(
+                " ".join(f"{t}={row.get(t + '_weighted', 0):.3g}" for t in TERMS_OF_LOSS[self.loss])
+            )
         bar.close()
         if self.metropolis:
             undone = sum(row["undone"] for row in self.rows)
@@ -170,7 +172,7 @@ class Trainer:
         visit = visit._replace(energy=self.steps.energy(molecule, solution))
         sink = self.steps.sink(np.random.default_rng([self.seed, number, 3]))
         rng = np.random.default_rng([self.seed, number, 1])
-        values = terms.evaluate(LOSSES[self.loss], molecule, functional, settings, solution, rng, sink)
+        values = terms.evaluate(TERMS_OF_LOSS[self.loss], molecule, functional, settings, solution, rng, sink)
         return self.steps.completed(visit._replace(columns=self._columns(values)), sink)
 
     def _keep_orbitals(self, name: str, orbitals: Orbitals | None) -> None:
@@ -269,7 +271,7 @@ class Trainer:
         functional, molecule = self.averaged, self.molecules.get(name)
         tolerance = self.settings.density.scf_conv_tol_grad
         solution = model_scf.solve(molecule, functional, self.orbitals.get(name), tolerance, order=1)
-        values = terms.evaluate(LOSSES["base"], molecule, functional, self.settings, solution)
+        values = terms.evaluate(TERMS_OF_LOSS["base"], molecule, functional, self.settings, solution)
         error = energy_error(molecule, solution)
         orbitals = solution.orbitals if solution.converged else None
         return self._columns(values, "validation_"), error, molecule.record.n_electrons, orbitals

@@ -1,4 +1,4 @@
-"""The terms of the loss, and the losses that are made of them.
+"""The terms of the loss; `dixc.config.base.TERMS_OF_LOSS` says which loss has which.
 
     energy      at the model's own SCF solution      `solution`
     density     "                                    "
@@ -10,8 +10,8 @@ Each term is half the square of residuals (a pseudo-Huber term: of reweighted on
 computes its value and cotangents without a graph, and hands them over to whoever trains (`dixc.training.sinks`). All
 parameter gradients are contractions of dE/dx and d2E/dx2 with constants (`dixc.core.xc.parameter_gradients`).
 
-A new term is a function or class in one of the three modules, an entry of `SOLUTION`, `SLOPE` or `CURVATURE`, and its
-name in the losses that have it. `base` sees energy and density only.
+A new term is a function or class in one of the three modules, an entry of `SOLUTION`, `SLOPE` or `CURVATURE`, its
+section of `dixc.config.training`, and its name in the losses that have it. `base` sees energy and density only.
 """
 
 from __future__ import annotations
@@ -40,11 +40,6 @@ CURVATURE: dict[str, Callable[[TrainingMolecule, Training, np.random.Generator],
     "excitation": lambda molecule, settings, rng: (
         curvature.ExcitationTerm(molecule, settings) if settings.excitation.weight > 0 else None
     ),
-}
-LOSSES = {
-    "base": ("energy", "density"),
-    "grad": ("energy", "density", "gradient"),
-    "hess": ("energy", "density", "gradient", "hessian", "excitation"),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from small_references import REFERENCE
 
 from dixc.config import validate
+from dixc.config.base import TERMS_OF_LOSS
 from dixc.config.sections import Derivatives
 from dixc.errors import UserError
 from dixc.functionals import registry
@@ -132,7 +133,7 @@ def test_training_terms_of_a_hartree_fock_target(tmp_path):
     point = solve(molecule, functional, None, 1e-4)
     assert point.converged
     sink, rng = GradientSink(), np.random.default_rng(0)
-    values = terms.evaluate(terms.LOSSES["hess"], molecule, functional, training, point, rng, sink)
+    values = terms.evaluate(TERMS_OF_LOSS["hess"], molecule, functional, training, point, rng, sink)
     assert all(np.isfinite(value.weighted) and value.raw > 0 for value in values)
     slopes = [p.grad for p in functional.parameters() if p.grad is not None]
     assert slopes

@@ -11,6 +11,7 @@ import torch
 from small_references import reference_record
 
 from dixc import create
+from dixc.config.base import TERMS_OF_LOSS
 from dixc.config.training import Training
 from dixc.errors import UserError
 from dixc.training import checkpoints, metropolis, model_scf, terms
@@ -280,3 +281,9 @@ def test_excitations_at_the_reference_are_the_models_to_first_order(water):
     change = 27.2114 * (np.sqrt(np.sort(squares)[: len(states.energies)]) - states.energies)
     assert np.abs(change).mean() > 0.1
     assert abs(np.abs(change).mean() - excitation.raw) < 0.1 * np.abs(change).mean()
+
+
+def test_every_term_of_a_loss_is_one_that_there_is():
+    names = {*terms.SOLUTION, *terms.SLOPE, *terms.CURVATURE}
+    assert names == {name for of_loss in TERMS_OF_LOSS.values() for name in of_loss}
+    assert names <= set(Training.model_fields), "each term has its section of the config"
