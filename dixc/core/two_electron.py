@@ -52,18 +52,17 @@ class TwoElectron:
         """Whether there is any exchange at all."""
         return bool(self.exact_exchange or self.others)
 
-    def potential(self, dms: Array, hermi: int = 1) -> Array:
+    def potential(self, dms: Array, hermi: int = 1, coulomb: bool = True) -> Array:
         """v (ns, ..., nao, nao), hartree, of density matrices or their changes.
 
         Args:
             dms: (ns, ..., nao, nao), see the head of this module.
-            hermi: 1 for symmetric, 2 for antisymmetric matrices.
+            hermi: 1 for symmetric, 2 for antisymmetric matrices, 0 for any.
+            coulomb: False leaves out J, which a triplet has none of.
         """
         ns, shape = len(dms), dms.shape
-        if hermi == 2 and not self.has_exchange:
-            return np.zeros(shape)
         dm = dms[0] if ns == 1 else dms.reshape(-1, *shape[-2:])
-        vj, vk = self._build(dm, hermi)
+        vj, vk = self._build(dm, hermi, coulomb and hermi != 2)
         v = np.zeros(shape)
         if vj is not None:
             v = vj[None] if ns == 1 else np.broadcast_to(vj.reshape(shape).sum(0), shape)
@@ -74,9 +73,9 @@ class TwoElectron:
             v = v - (share * exchange.coefficient * exchange.get_k(dm, hermi)).reshape(shape)
         return v
 
-    def _build(self, dm: Array, hermi: int) -> tuple[Array | None, Array | None]:
+    def _build(self, dm: Array, hermi: int, with_j: bool) -> tuple[Array | None, Array | None]:
         with_k = self.exact_exchange != 0
-        if hermi == 2:
-            return self.get_jk(dm=dm, hermi=2, with_j=False, with_k=True) if with_k else (None, None)
-        vj, vk = self.get_jk(dm=dm, hermi=hermi, with_k=with_k)
-        return vj, vk if with_k else None
+        if not (with_j or with_k):
+            return None, None
+        vj, vk = self.get_jk(dm=dm, hermi=hermi, with_j=with_j, with_k=with_k)
+        return vj if with_j else None, vk if with_k else None

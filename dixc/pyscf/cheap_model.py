@@ -111,10 +111,8 @@ class CheapModel:
         self.fock_builds += 1
         mf, functional = self.mf, self.functional
         grid = mf._numint.ao_grid(mf.mol, mf.grids, functional.xctype)
-        two_electron = TwoElectron(mf.get_jk, functional.exact_exchange)
-        return State(
-            FunctionalHamiltonian(mf.hcore, mf.energy_nuc(), two_electron, functional, grid), orbo, orbv
-        )
+        hamiltonian = FunctionalHamiltonian(mf.hcore, mf.energy_nuc(), mf.two_electron(), functional, grid)
+        return State(hamiltonian, orbo, orbv)
 
     def hessian(self, orbo: NDArray, orbv: NDArray, fock: NDArray) -> State:
         """A state with the functional's Hessian at these orbitals, corrected; one Fock build without exact exchange.

@@ -15,9 +15,8 @@ from pyscf import lib
 from dixc.core.hamiltonian import BySpin, LocalXC, PairCouplings, ResponseExpansion, occupation
 from dixc.core.orbitals import split_orbitals
 from dixc.core.state import Spins, State
-from dixc.core.two_electron import TwoElectron
 from dixc.errors import InputError
-from dixc.pyscf.numint import NumInt
+from dixc.pyscf.mean_field import KohnSham
 
 
 class MeanFieldHamiltonian:
@@ -136,13 +135,12 @@ class MeanFieldExpansion:
 
     @cached_property
     def _response(self) -> ResponseExpansion | _GeneratedResponse:
-        integration = getattr(self.mf, "_numint", None)
-        if isinstance(integration, NumInt) and getattr(self.mf, "with_solvent", None) is None:
+        mf = self.mf
+        if isinstance(mf, KohnSham) and getattr(mf, "with_solvent", None) is None:
             # dixc's functionals work on occupied orbitals directly
-            functional = integration.functional
-            grid = integration.ao_grid(self.mf.mol, self.mf.grids, functional.xctype)
-            two_electron = TwoElectron(self.mf.get_jk, functional.exact_exchange)
-            return ResponseExpansion(self.orbo, self.orbv, two_electron, LocalXC(functional, grid, self.orbo))
+            grid = mf._numint.ao_grid(mf.mol, mf.grids, mf.functional.xctype)
+            xc = LocalXC(mf.functional, grid, self.orbo)
+            return ResponseExpansion(self.orbo, self.orbv, mf.two_electron(), xc)
         return _GeneratedResponse(self)
 
     def _vind(self, hermi: int):

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyscf import df, lib
 from pyscf.df import addons, df_jk
+from pyscf.dft import uks
 from pyscf.soscf.newton_ah import _CIAH_SOSCF
 
+from dixc.core.two_electron import TwoElectron
 from dixc.errors import InputError
 from dixc.functionals.base import Functional
 from dixc.functionals.files import resolve
@@ -163,32 +165,30 @@ class KohnSham:
             converted._numint, converted.converged = numint, False
         return converted
 
+    def two_electron(self) -> TwoElectron:
+        """Coulomb and exchange of this mean field."""
+        return TwoElectron(self.get_jk, self.functional.exact_exchange)
+
     def _response(
         self,
-        xc: Callable[[NDArray], NDArray],
-        coulomb: Callable[[NDArray], NDArray] | None,
-        exchange: float,
+        xc: Callable[[NDArray], NDArray] | None,
         hermi: int,
+        coulomb: bool = True,
     ) -> Callable[[NDArray], NDArray]:
         """PySCF's response function: change of the Fock matrix for changes dm1 (..., nao, nao) of the density matrix.
 
         Args:
-            xc: XC matrices for symmetric dm1.
-            coulomb: what the Coulomb matrices of dm1 add, or None.
-            exchange: factor of the exchange matrices of dm1.
+            xc: XC matrices for symmetric dm1; None if there are none.
             hermi: symmetry of dm1: 1 symmetric, 0 none, 2 antisymmetric (no change of the density).
+            coulomb: whether the Coulomb matrix responds.
         """
+        two_electron = self.two_electron()
 
         def vind(dm1: NDArray) -> NDArray:
             dm1 = np.asarray(dm1)
-            v1 = np.zeros(dm1.shape)
-            if hermi != 2:
-                v1 += xc((dm1 + dm1.swapaxes(-1, -2)) / 2)
-                if coulomb is not None:
-                    v1 += coulomb(self.get_j(self.mol, dm1, hermi=hermi))
-            if exchange:
-                v1 -= exchange * self.get_k(self.mol, dm1, hermi=hermi)
-            return v1
+            by_spin = dm1 if isinstance(self, uks.UKS) else dm1[None]
+            v1 = two_electron.potential(by_spin, hermi, coulomb).reshape(dm1.shape)
+            return v1 if xc is None else v1 + xc((dm1 + dm1.swapaxes(-1, -2)) / 2)
 
         return vind
 

@@ -75,8 +75,7 @@ class RKS(KohnSham, rks.RKS):
             def xc(dm1: NDArray) -> NDArray:
                 return grid.potential_matrix(closed_shell_change(expansion, grid.density(dm1)))
 
-        coulomb = None if triplet else lambda vj: vj
-        return self._response(xc, coulomb, 0.5 * self.functional.exact_exchange, hermi)
+        return self._response(xc, hermi, coulomb=not triplet)
 
 
 def closed_shell_change(expansion: XCExpansion, rho1: torch.Tensor) -> torch.Tensor:

@@ -62,5 +62,4 @@ class UKS(KohnSham, uks.UKS):
                 rho1 = grid.density(dm1).movedim(0, -3)
                 return grid.potential_matrix(expansion.product(rho1).movedim(-3, 0))
 
-        coulomb = (lambda vj: vj[0] + vj[1]) if with_j else None
-        return self._response(xc, coulomb, self.functional.exact_exchange, hermi)
+        return self._response(xc, hermi, coulomb=with_j)
