@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pyscf import df
+from pyscf import df, lib
 from pyscf.df import df_jk
 from pyscf.gto import Mole
 from pyscf.lib import pack_tril
@@ -72,6 +72,13 @@ class FittedIntegrals:
         exact_and_fitted = zip((vj, vk), self.get_jk(dm, with_k=True), strict=True)
         errors = [pack_tril(exact - fitted).astype(np.float32) for exact, fitted in exact_and_fitted]
         return dict(zip(ERROR_NAMES, errors, strict=True))
+
+
+def coulomb_fitting(mol: Mole) -> df.DF:
+    """Integrals in PySCF's Coulomb-fitting basis for a molecule, built: half as many functions as `FittedIntegrals`."""
+    with lib.temporary_env(mol, verbose=0):  # it is no news that a basis has no fitting basis of its own
+        fitting = df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="pbe"))
+        return fitting.build()  # else PySCF makes the integrals again for every Coulomb matrix
 
 
 def on_fitted_integrals(mf: Any, integrals: FittedIntegrals, operator: Array, constant: float) -> Any:

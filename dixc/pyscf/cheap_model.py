@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pyscf import df, lib
+from pyscf import df
 
 from dixc.core.hamiltonian import BySpin, FunctionalHamiltonian, ResponseExpansion, ScaledResponse
+from dixc.core.integrals import coulomb_fitting
 from dixc.core.monopole_exchange import MonopoleExchange
 from dixc.core.orbitals import split_orbitals
 from dixc.core.state import State
@@ -172,10 +173,3 @@ class CorrectedExpansion(ResponseExpansion):
 def _density_fitted(cheap: RKS, fitted):
     """`cheap` on the fitted integrals that exist already, or on PySCF's Coulomb-fitting basis for this molecule."""
     return cheap.density_fit(with_df=fitted if isinstance(fitted, df.DF) else coulomb_fitting(cheap.mol))
-
-
-def coulomb_fitting(mol) -> df.DF:
-    """Integrals in PySCF's Coulomb-fitting basis for a molecule, built."""
-    with lib.temporary_env(mol, verbose=0):  # it is no news that a basis has no fitting basis of its own
-        fitting = df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="pbe"))
-        return fitting.build()  # else PySCF makes the integrals again for every Coulomb matrix

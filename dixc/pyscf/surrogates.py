@@ -24,10 +24,11 @@ from pyscf import df, lib
 from pyscf.dft import gen_grid, numint, rks
 from pyscf.lib import logger
 
+from dixc.core.integrals import coulomb_fitting
 from dixc.core.newton import bounded, truncated_cg
 from dixc.core.orbitals import canonical_orbitals, rotate, split_orbitals
 from dixc.core.state import LEAST_DIAGONAL, State
-from dixc.pyscf.cheap_model import CheapModel, coulomb_fitting
+from dixc.pyscf.cheap_model import CheapModel
 from dixc.pyscf.exchange import range_separation
 from dixc.pyscf.hybrid_steps import MAX_ROTATION
 from dixc.pyscf.numint import GridNumInt
