@@ -75,7 +75,7 @@ class FittedIntegrals:
 
 
 def coulomb_fitting(mol: Mole) -> df.DF:
-    """Integrals in PySCF's Coulomb-fitting basis for a molecule, built: two thirds of the functions of `FittedIntegrals`."""
+    """Integrals in PySCF's Coulomb-fitting basis, built: two thirds of the functions of `FittedIntegrals`."""
     with lib.temporary_env(mol, verbose=0):  # it is no news that a basis has no fitting basis of its own
         fitting = df.DF(mol, auxbasis=df.make_auxbasis(mol, xc="pbe"))
         return fitting.build()  # else PySCF makes the integrals again for every Coulomb matrix
