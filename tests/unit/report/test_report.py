@@ -92,7 +92,7 @@ def test_errors_after_builds_are_a_section_of_the_page(whole):
     assert 'href="#builds"' in text
 
 
-def test_tables_without_errors_after_builds_have_no_such_section(tmp_path):
+def test_tables_without_errors_after_builds_have_no_such_section(words_only, tmp_path):
     tables = make_tables()
     tables["warmstart"] = tables["warmstart"].assign(one_build_error_uEh=np.nan, two_build_error_uEh=np.nan)
     text = make_report(tmp_path, tables, make_config(), [])
@@ -164,7 +164,9 @@ def test_an_own_class_is_loaded_by_its_import_path():
         ("hf", "def2-svp", False),
     ],
 )
-def test_the_paper_is_left_out_where_its_reference_is_another(tmp_path, functional, basis, comparable):
+def test_the_paper_is_left_out_where_its_reference_is_another(
+    words_only, tmp_path, functional, basis, comparable
+):
     config = with_settings(reference={"functional": functional, "basis": basis})
     text = make_report(tmp_path, make_tables(), config, [])
     assert bool(section(text, "paper")) == comparable
@@ -183,7 +185,7 @@ def test_the_paper_is_left_out_where_its_reference_is_another(tmp_path, function
         ("tpss", "imitate another one, TPSS"),
     ],
 )
-def test_the_reference_is_called_what_it_is(tmp_path, functional, words):
+def test_the_reference_is_called_what_it_is(words_only, tmp_path, functional, words):
     page = Page(
         make_report(tmp_path, make_tables(), with_settings(reference={"functional": functional}), [])
     ).text
@@ -285,7 +287,7 @@ def test_without_enough_molecules_or_losses_nothing_is_recommended():
 # --- elements that training does not have
 
 
-def test_an_element_that_training_does_not_have_is_said(tmp_path):
+def test_an_element_that_training_does_not_have_is_said(words_only, tmp_path):
     tables = make_tables(failed={("hess", 0, "pyrrole")})
     scf = tables["scf"]
     scf.loc[scf["molecule"] == "furan", "e_tot_error_fit_mEh"] = np.nan
@@ -370,7 +372,7 @@ def test_bad_training_steps_are_told(tmp_path, column):
     assert [(row["who"], row["count"]) for row in rows] == [("xcdiff-base-0", "3 of 120")]
 
 
-def test_one_seed_is_said(tmp_path):
+def test_one_seed_is_said(words_only, tmp_path):
     page = Page(make_report(tmp_path, make_tables(), make_config(), make_logs(tmp_path / "training"))).text
     assert "one seed and 8 test molecules" in page
     assert "spread between seeds unknown" in page
@@ -546,7 +548,7 @@ def test_a_table_without_rows_is_told(tmp_path, name):
     assert "xcdiff-base-0: no training log." in page
 
 
-def test_a_model_without_rows_is_told(tmp_path):
+def test_a_model_without_rows_is_told(words_only, tmp_path):
     tables = drop(
         make_tables(),
         **{name: lambda table: table["loss"] == "hess" for name in ("scf", "warmstart", "tddft")},
