@@ -41,7 +41,7 @@ def label(functional: Functional, name: str) -> dict[str, str | int]:
     """
     if name in shipped():
         return {"model": name, "loss": "none", "seed": 0}
-    metadata = getattr(functional, "metadata", None) or {}
+    metadata = functional.metadata
     return {
         "model": metadata.get("model", name),
         "loss": metadata.get("loss", "none"),

@@ -64,7 +64,7 @@ def run(
 
 def _warn_of_training_molecules(name: str, functional: Functional, records: list[ReferenceRecord]) -> None:
     """Warns if a model file is tested on molecules that its training had, which is no test."""
-    metadata = getattr(functional, "metadata", None) or {}
+    metadata = functional.metadata
     trained = {*metadata.get("train_molecules", []), *metadata.get("validation_molecules", [])}
     names = [record.name for record in records if record.split == "test" and record.name in trained]
     if names:
