@@ -1,0 +1,1 @@
+"""Exchange-correlation functionals: their interface, those of dixc, the registry, and model files."""
