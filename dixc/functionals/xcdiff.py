@@ -63,10 +63,10 @@ class XCdiff(TailedFunctional):
 
     def blended_energy_density(self, density: SpinDensity) -> Tensor:
         points = SpinPoints(density)
-        exchange = points.spin_mean([slater(c) * f for c, f in self._exchange_factors(points.channels)])
-        return exchange + points.total.energy(points.total.n * self._correlation(points))
+        exchange = points.spin_mean([slater(c) * f for c, f in self.exchange_factors(points.channels)])
+        return exchange + points.total.energy(points.total.n * self.correlation_per_electron(points))
 
-    def _exchange_factors(self, channels: list[Points]) -> list[tuple[Points, Tensor]]:
+    def exchange_factors(self, channels: list[Points]) -> list[tuple[Points, Tensor]]:
         """Enhancement over the local density, tail included, of each channel."""
         reduced = [Features(c, c.alpha(ALPHA_ETA)) for c in channels]
         inputs = torch.cat([torch.stack((f.x_s, f.x_alpha), dim=-1) for f in reduced])
@@ -78,7 +78,7 @@ class XCdiff(TailedFunctional):
             factors.append((c, f.switch.blend(inner, partial(tail.exchange_factor, c))))
         return factors
 
-    def _correlation(self, points: SpinPoints) -> Tensor:
+    def correlation_per_electron(self, points: SpinPoints) -> Tensor:
         """Correlation energy per electron, tail included."""
         total, pol = points.total, points.polarisation
         f = Features(total, total.alpha(ALPHA_ETA, pol.mean_power(5)))

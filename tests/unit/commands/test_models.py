@@ -85,7 +85,7 @@ def test_a_functional_that_cannot_be_built_is_listed(monkeypatch):
         raise UserError("needs a package")
 
     monkeypatch.setattr(models.registry, "create", create)
-    entry = models._of_registry("pbe")
+    entry = next(entry for entry in models.entries() if entry["name"] == "pbe")
     assert entry["parameters"] is None
     assert "pbe" in models.as_text([entry])
 

@@ -26,12 +26,12 @@ def model(request):
 def exchange(functional, x):
     """Exchange energy per volume of a closed shell or a spin-resolved density."""
     points = SpinPoints(SpinDensity(x, "MGGA"))
-    return points.spin_mean([slater(c) * f for c, f in functional._exchange_factors(points.channels)])
+    return points.spin_mean([slater(c) * f for c, f in functional.exchange_factors(points.channels)])
 
 
 def correlation(functional, x):
     points = SpinPoints(SpinDensity(x, "MGGA"))
-    return points.total.energy(points.total.n * functional._correlation(points))
+    return points.total.energy(points.total.n * functional.correlation_per_electron(points))
 
 
 def test_uniform_gas(model):
@@ -51,7 +51,7 @@ def test_bounds(model):
     grid = itertools.product(10.0 ** np.arange(-12, 4), [0, 0.1, 1, 5, 50, 1000], [0, 0.3, 1, 3, 50, 1e4])
     x = closed_shell(*np.array(list(grid)).T)
     points = SpinPoints(SpinDensity(x, "MGGA"))
-    (_, factor), *_ = model._exchange_factors(points.channels)
+    (_, factor), *_ = model.exchange_factors(points.channels)
     assert (factor > 0).all()
     assert (factor <= EXCHANGE_BOUND).all()
     for y in (x, open_shell(x, x.flip(-1))):
