@@ -56,7 +56,7 @@ test: lint
 
 # one process: it imports torch and PySCF once
 check: lint
-	$(IN_TEST) python -m pytest -q -m "not slow and not integration" --durations=5 $(ARGS) tests/unit
+	$(IN_TEST) python -m pytest -q -m "not slow" --durations=5 $(ARGS) tests/unit
 
 coverage: .venv-test/installed
 	$(IN_TEST) python -m pytest -n $(CORES) --cov=dixc --cov-report=term --durations=15 $(ARGS)

@@ -105,6 +105,7 @@ def test_what_pyscf_raises_is_a_row(run, monkeypatch, engine, error):
     assert type(error).__name__ in found[0]["error"] or isinstance(error, UserError)
 
 
+@pytest.mark.slow
 def test_energies_from_one_build_are_no_failures(run, tmp_path):
     code, shown, found = run(WATER.format("") + METHYL + WATER.format("2"), *ONE_BUILD)
     assert (code, shown.count("\n")) == (2, 1)
@@ -229,6 +230,7 @@ def test_an_empty_name_is_no_default(run, arguments):
 # --- going on
 
 
+@pytest.mark.slow
 def test_a_rerun_computes_only_what_is_missing_and_gives_the_same_file(run, tmp_path, monkeypatch):
     text, out = HELIUM + METHYL + HYDROGEN, tmp_path / "out.jsonl"
     run(text, "--xc", "lda")
@@ -349,6 +351,7 @@ def test_a_write_that_fails_is_taken_back(tmp_path):
     assert (tmp_path / "o").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_whole_lines_and_is_continued(tmp_path):
     text = "".join(
         HYDROGEN.replace("hydrogen", f"h{i}").replace("0.74", f"{0.7 + 0.01 * i:.2f}") for i in range(30)

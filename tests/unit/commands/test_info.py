@@ -97,6 +97,7 @@ MADE_BY_A_STAGE = ["ref/train.h5", "der/train.h5", "scf.h5", "prefit.pt", "model
                    "td.csv", "tables/scf.csv", "tables/summary.csv", "report.html", "figures/metrics.svg"]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE_BY_A_STAGE)
 def test_every_file_says_which_code_config_molecules_and_libraries_made_it(chain, name):
     found = info(name)
@@ -111,6 +112,7 @@ def test_every_file_says_which_code_config_molecules_and_libraries_made_it(chain
     assert not made.get("changed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["molecules/train-000.xyz", "molecules/molecules.csv"])
 def test_molecules_name_their_sources(chain, name):
     made = info(name)["provenance"]
@@ -118,6 +120,7 @@ def test_molecules_name_their_sources(chain, name):
     assert made["dixc"] == dixc.__version__
 
 
+@pytest.mark.slow
 def test_config_and_text(chain):
     found = info("config.yaml")
     assert found["run"] == "small"
@@ -130,6 +133,7 @@ def test_config_and_text(chain):
     assert "listed by --json" in shown
 
 
+@pytest.mark.slow
 def test_a_chain_can_be_followed_back(chain):
     functional = info("scf.h5")["provenance"]["inputs"]["functional"]
     assert functional == {"file": "model.pt", "sha256": provenance.file_hash("model.pt")}
@@ -138,6 +142,7 @@ def test_a_chain_can_be_followed_back(chain):
     assert info("model.pt")["train_molecules"] == 1
 
 
+@pytest.mark.slow
 def test_tables_stay_plain_csv_and_a_changed_one_is_told(chain, tmp_path):
     table = pd.read_csv("tables/scf.csv")
     assert list(table)[:3] == ["model", "loss", "seed"]
@@ -150,6 +155,7 @@ def test_tables_stay_plain_csv_and_a_changed_one_is_told(chain, tmp_path):
     assert "none recorded" in info(tmp_path / "scf.csv")["provenance"]
 
 
+@pytest.mark.slow
 def test_checkpoint(chain, monkeypatch):
     from dixc.training import loop
 
@@ -178,6 +184,7 @@ JOINS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JOINS)
 def test_files_that_do_not_belong_together_are_refused(chain, name):
     done = runner.invoke(app, [*JOINS[name], "--config", "config.yaml", "--out", "joined.csv"])
@@ -187,6 +194,7 @@ def test_files_that_do_not_belong_together_are_refused(chain, name):
     assert not (chain / "joined.csv").exists()
 
 
+@pytest.mark.slow
 def test_elements_that_training_did_not_see_are_warned_of_once(chain):
     done = runner.invoke(
         app, ["scf", "three.xyz", "--xc", "model.pt", "--basis", "sto-3g", "--grid-level", "0"]
@@ -229,5 +237,6 @@ def test_a_comment_survives_any_text(tmp_path):
     assert sidecar.read_comment(path) == record
 
 
+@pytest.mark.slow
 def test_info_of_a_chunk_matches_read_info(chain):
     assert info("scf.h5")["settings"] == read_info("scf.h5")["settings"]

@@ -60,6 +60,7 @@ def test_a_shipped_model_is_a_baseline_of_a_run():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_list_of_models(capsys):
     models.run(as_json=True)
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}

@@ -36,6 +36,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_is_there_is_reported_and_what_is_not_is_named(folder):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     done = CliRunner().invoke(app, ["partial", str(folder)])
@@ -75,6 +76,7 @@ def test_nothing_yet(tmp_path):
     assert CliRunner().invoke(app, ["partial", str(tmp_path / "no")]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_first_seed_is_measured_before_the_second_is_trained(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.config |= {"training": {"losses": ["base"], "seeds": [5, 3]}}

@@ -38,6 +38,7 @@ def in_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+@pytest.mark.slow
 def test_jobs_are_those_of_the_workflow(in_root, tmp_path):
     found = planned("--config", "config/config.yaml")
     assert {row["rule"]: row["jobs"] for row in found["rules"]} == DEFAULT_JOBS

@@ -25,6 +25,7 @@ def pair(record, functional=None):
     return exact, on_fitted_integrals(fitted, FittedIntegrals(record.mol), *correction)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pbe", "b3lyp"])
 def test_energy_and_gradient_are_exact_at_the_reference(record, name):
     functional = create(name)

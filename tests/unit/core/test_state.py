@@ -77,6 +77,7 @@ def check_derivatives(state: State) -> None:
     assert abs(first[2] - slope) < 0.3 * abs(first[1] - slope) + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", OPEN)
 def test_open_shell_derivatives_of_a_mean_field(method):
     mf = amino(method=method)
@@ -85,6 +86,7 @@ def test_open_shell_derivatives_of_a_mean_field(method):
     check_derivatives(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", OPEN)
 def test_open_shell_is_twice_pyscf(method):
     mf = amino(method=method)
@@ -120,6 +122,7 @@ def test_imaginary_rotations_of_an_open_shell_are_a_minus_b():
     assert np.abs(state.dense(imaginary=True) - 2 * minus).max() < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hf", "b3lyp", "dixc r2scan"])
 def test_dense_hessians_of_a_closed_shell_are_a_plus_and_minus_b(method):
     mol = gto.M(atom="H 0 0 0; F 0 0 0.92", basis="6-31g", verbose=0)
@@ -136,6 +139,7 @@ def test_dense_hessians_of_a_closed_shell_are_a_plus_and_minus_b(method):
     assert np.abs(state.dense(imaginary=True) - 4 * minus).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("functional", ["pbe", "b3lyp", "egxc"])
 @pytest.mark.parametrize("spins", [1, 2])
 def test_functional_hamiltonian(functional, spins):
@@ -183,6 +187,7 @@ def test_a_closed_shell_is_an_open_shell_with_equal_spins():
         assert np.abs(2 * imaginary - closed.hvp_imaginary(kappa)).max() < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spins", [1, 2])
 def test_solve_inverts_the_hessian(spins):
     if spins == 1:
@@ -200,6 +205,7 @@ def test_solve_inverts_the_hessian(spins):
     assert abs(residual) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [dft.RKS, dixc.pyscf.RKS])
 def test_solvent_responds(kind):
     """The reaction field is in the energy, so it must be in the Hessian."""

@@ -143,6 +143,7 @@ def molecular_rho(atoms):
     return 2 * density[0][None], np.stack(density)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "atoms",
     [
@@ -263,6 +264,7 @@ def test_float32_energy_is_close():
         torch.testing.assert_close(e[0].double(), e[1], rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_registry():
     assert {"lda", "pbe", "r2scan", "b3lyp", "xcdiff"} <= set(dixc.available())
     for name in dixc.available():

@@ -79,6 +79,7 @@ def test_closed_shell_is_equal_spins(model):
         torch.testing.assert_close(row_spin, row, rtol=1e-8, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ns", [1, 2])
 def test_gradcheck(model, ns):
     n = [1e-12, 1e-9, 1.1e-7, 3e-7, 2e-6, 8e-6, 1e-3, 1.0, 50.0]
@@ -147,6 +148,7 @@ def test_parameter_gradient_of_second_derivatives_matches_finite_differences(nam
     assert analytic[2, 3].item() == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("ns", [1, 2])
 def test_third_derivatives_are_numbers_everywhere(name, ns, dtype):
@@ -286,6 +288,7 @@ def water_invariants():
     return invariants(grid.density(mf.make_rdm1())[None]), grid.points.weights
 
 
+@pytest.mark.slow
 def test_prefit_reaches_r2scan(name, water_invariants):
     functional, target = registry.create(name, seed=0, **SMALL[name]), registry.create("r2scan")
     untrained = prefit.fit(functional, target, *water_invariants, 0, 400, seed=0)
@@ -295,6 +298,7 @@ def test_prefit_reaches_r2scan(name, water_invariants):
     assert error < untrained / 5
 
 
+@pytest.mark.slow
 def test_scf_and_tddft_from_the_default_guess(name):
     functional = create(name)
     mf = dixc.pyscf.RKS(molecule("water", "sto-3g"), xc=functional)

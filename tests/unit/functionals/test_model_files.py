@@ -138,6 +138,7 @@ def test_truncated_file(path, kept):
     assert "cut off" in refused(path)
 
 
+@pytest.mark.slow
 def test_changed_bytes_never_load_silently(path):
     data, rng = path.read_bytes(), np.random.default_rng(0)
     expected = files.load(path).state_dict()
@@ -219,6 +220,7 @@ for limit in (15_000, 100):
 """
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_the_old_file(path):
     before = path.read_bytes()
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True)

@@ -149,6 +149,7 @@ def test_entry_point(entry_point, module, tmp_path):
     assert energy(dixc.create(PATH, start=2.0)) == energy(functional)
 
 
+@pytest.mark.slow
 def test_listed_with_size_and_source(entry_point, capsys):
     from dixc.commands import models
 
@@ -159,6 +160,7 @@ def test_listed_with_size_and_source(entry_point, capsys):
     assert "arXiv:2506.14665" in rows["skala-mgga"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed", "double"])
 def test_trains_and_is_used_in_pyscf(module, tmp_path, precision):
     functional = dixc.create(PATH, start=1.2)
@@ -193,6 +195,7 @@ def example(tmp_path, monkeypatch):
     forget("mypackage")
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page_runs(example):
     found = {}
     exec(example, found)
@@ -200,6 +203,7 @@ def test_the_example_of_the_page_runs(example):
     assert -76 < found["mf"].e_tot < -74
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["base", "grad", "hess"])
 @pytest.mark.parametrize("path", ["mypackage.xc:MyFunctional", "mypackage.whole:Whole"])
 def test_the_classes_of_the_page_are_trained_saved_and_used(example, tmp_path, path, loss):
@@ -289,6 +293,7 @@ def any_kind(module):
     return "away_from_dixc.kinds"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["gauss_newton", "adam"])
 @pytest.mark.parametrize("name", ["LDA", "GGA", "MGGA", "Linear"])
 def test_each_kind_of_invariants_trains_with_the_hessian(any_kind, tmp_path, name, optimizer):
@@ -385,6 +390,7 @@ def test_second_variation_of_the_invariants():
             torch.testing.assert_close(invariants_second_variation(a, b), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["away_from_dixc.kinds:LDA", "mypackage.whole:Whole"])
 def test_pre_fit_of_any_kind(any_kind, example, path, tmp_path, monkeypatch, water):
     """An LDA is fitted like a meta-GGA; what has no pointwise part starts as it is, and this is said."""

@@ -137,6 +137,7 @@ def test_scf_is_numbers_and_trains(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed", "double"])
 @pytest.mark.parametrize("wrapped", [Learned, OnTheGrid])
 def test_trains_with_all_terms(tmp_path, wrapped, precision):
@@ -191,6 +192,7 @@ def test_names():
         classical("/tmp/some/file.fun")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBXC)
 def test_classical_functionals_in_scf_and_tddft(name):
     # their constants have fewer digits than libxc's: PBE's beta (1e-6), PW92's spin stiffness, single precision

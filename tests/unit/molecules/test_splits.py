@@ -120,6 +120,7 @@ def test_a_training_refuses_test_molecules_and_a_file_given_twice(made, trained_
         run(made, [trained_on, trained_on], validation, tmp_path, "base")
 
 
+@pytest.mark.slow
 def test_molecules_of_one_formula_are_not_the_same(made, tmp_path):
     """Stretched water is another geometry, and a training on both runs."""
     training = made("short", geometry("water", "water", "train"))
@@ -141,6 +142,7 @@ def test_tables_refuse_molecules_of_two_splits(tmp_path, monkeypatch):
     assert not (tmp_path / "tables").exists()
 
 
+@pytest.mark.slow
 def test_a_test_on_known_molecules_is_warned_of(made, trained_on, tmp_path):
     known = tmp_path / "known.pt"
     files.save(dixc.create("xcdiff"), known, {"train_molecules": ["methane"], "validation_molecules": []})

@@ -46,6 +46,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "xc", "fit", "most"), CASES)
 def test_few_builds_and_the_answer_of_pyscf(name, xc, fit, most, builds):
     reference = tight(name, xc, fit)
@@ -80,6 +81,7 @@ def test_nothing_runs_before_kernel_and_the_given_object_stays(builds):
     assert mf.e_tot == 0
 
 
+@pytest.mark.slow
 def test_tighter_thresholds_go_on_from_the_solution(builds):
     mf = dixc.pyscf.accelerate(mean_field("water", "b3lyp"), xc="r2scan")
     mf.kernel()
@@ -100,6 +102,7 @@ def test_starts_from_a_converged_mean_field(builds):
     assert abs(mf.e_tot - plain.e_tot) < 1e-11
 
 
+@pytest.mark.slow
 def test_changed_problem_is_solved_again():
     mf = dixc.pyscf.accelerate(mean_field("water", "b3lyp"), xc="r2scan")
     mf.kernel()
@@ -113,6 +116,7 @@ def test_changed_problem_is_solved_again():
     assert abs(mf.e_tot - plain.e_tot) < 2e-9
 
 
+@pytest.mark.slow
 def test_results_serve_pyscf(tmp_path):
     seen, path = [], str(tmp_path / "scf.chk")
     mf = dixc.pyscf.accelerate(mean_field("water", "b3lyp"), xc="r2scan")
@@ -137,6 +141,7 @@ def test_results_serve_pyscf(tmp_path):
     assert np.abs(forces[0] - forces[1]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_copy_scanner_and_undo():
     mf = dixc.pyscf.accelerate(mean_field("water", "b3lyp"), xc="r2scan")
     mf.kernel()
@@ -159,6 +164,7 @@ def test_copy_scanner_and_undo():
     assert isinstance(again.density_fit(), type(again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["b3lyp", "hf"])
 def test_symmetric_molecule(xc):
     mf = dixc.pyscf.accelerate(mean_field("formaldehyde", xc, symmetry=True), xc="r2scan")
@@ -182,6 +188,7 @@ def test_monopole_exchange_of_one_orbital_an_atom():
     assert np.abs(approximate - mf.get_k(dm=dm)).max() < 1e-3 * np.abs(approximate).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"exchange": False}, {"fit_coulomb": False}, {"grid_level": None, "secants": False}]
 )
@@ -191,6 +198,7 @@ def test_settings_do_not_change_the_answer(changes):
     assert abs(mf.e_tot - tight("formaldehyde", "b3lyp").e_tot) < 2e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [3.0, -1.0, float("nan")])
 def test_bad_model_falls_back_to_pyscf(factor, builds):
     plain, lines, model = mean_field("water", "b3lyp"), [], Scaled(1.0)
@@ -212,6 +220,7 @@ def test_bad_model_falls_back_to_pyscf(factor, builds):
     assert not builds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "xc"),
     [("water, stretched", "hf"), ("water, stretched", "b3lyp"), ("lithium hydride, stretched", "hf")],
@@ -264,6 +273,7 @@ def test_row_of_the_warm_start_table(water):
     assert 0 < row["wall_s"] < row["wall_total_s"]
 
 
+@pytest.mark.slow
 def test_row_tells_what_the_energies_of_the_first_builds_were_wrong_by(water):
 
     record, functional = water[0], dixc.create("pbe")
@@ -326,6 +336,7 @@ def test_conjugate_gradients_and_secants():
     assert np.abs(-secants.apply(lambda v: 0.1 * v, gradient) - exact).max() < 1e-8
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path):
     from dixc.cli import app
 
@@ -347,6 +358,7 @@ def test_command_line(tmp_path):
     assert two["e_tot_Eh"] == pytest.approx(default["e_tot_Eh"], abs=1e-8)
 
 
+@pytest.mark.slow
 def test_command_line_tells_what_one_build_tells(tmp_path):
     from dixc.cli import app
 

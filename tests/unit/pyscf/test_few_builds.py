@@ -36,6 +36,7 @@ CASES = [  # error of one build less than so many microhartree; def2-SVP molecul
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "xc", "fit", "most"), CASES)
 def test_one_build_and_two(name, xc, fit, most, builds):
     reference = tight(name, xc, fit)
@@ -91,6 +92,7 @@ def test_functional_surrogate_is_half_a_newton_step():
     assert np.allclose(minimum.mo_coeff.T @ mf.get_ovlp() @ minimum.mo_coeff, np.eye(mf.mol.nao), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_orbitals_and_properties_after_one_build():
     reference = tight("formaldehyde", "b3lyp")
     mf = accelerated(mean_field("formaldehyde", "b3lyp"), DEFAULT, max_builds=1)
@@ -106,6 +108,7 @@ def test_orbitals_and_properties_after_one_build():
     assert np.abs(excitations[0] - excitations[1]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_another_kernel_goes_on():
     reference = tight("formaldehyde", "b3lyp")
     mf = accelerated(mean_field("formaldehyde", "b3lyp"), max_builds=1)
@@ -128,6 +131,7 @@ def test_no_more_builds_than_it_takes():
     assert mf.hybrid_fock_builds <= 3
 
 
+@pytest.mark.slow
 def test_scan_with_one_build_a_point():
     scanner = accelerated(mean_field("formaldehyde", "b3lyp"), max_builds=1).as_scanner()
     for length in (1.15, 1.2, 1.3):
@@ -138,6 +142,7 @@ def test_scan_with_one_build_a_point():
         assert scanner.hybrid_fock_builds == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["PCM", "ddCOSMO"])
 def test_solvent(name):
     def solvated():
@@ -157,6 +162,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_mean_fields(kind):
     make = OTHERS[kind]
@@ -167,6 +173,7 @@ def test_other_mean_fields(kind):
     assert mf.hybrid_fock_builds == 1
 
 
+@pytest.mark.slow
 def test_core_potential_symmetry_and_own_fields():
     mol = gto.M(atom="I 0 0 0; H 0 0 1.61", basis="def2-svp", ecp="def2-svp", symmetry=True, verbose=0)
 
@@ -193,6 +200,7 @@ def test_cheap_functional_without_a_minimum(builds):
     assert energy == pytest.approx(tight("water", "b3lyp").e_tot, abs=MICROHARTREE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "xc"), [("water", "b3lyp"), ("formaldehyde", "hf"), ("HCN", "wb97x")])
 def test_fitted_surrogate_converges_any_hybrid_in_three_builds(name, xc, builds):
     reference = tight(name, xc)

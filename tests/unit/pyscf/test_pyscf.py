@@ -25,6 +25,7 @@ def pair(name: str, xc: str, basis: str = "def2-svp"):
     return fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["pbe", "r2scan"])
 @pytest.mark.parametrize("name", ["lithium fluoride", "hydrogen sulfide", "methyl chloride", "water"])
 def test_same_as_pyscf(name, xc):
@@ -39,6 +40,7 @@ def test_same_as_pyscf(name, xc):
         assert np.abs(energies[0] - energies[1]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_hybrid_and_tda():
     theirs, ours = pair("water", "b3lyp")
     assert abs(ours.e_tot - theirs.e_tot) < 1e-8
@@ -55,6 +57,7 @@ def water_pbe():
     return pair("water", "pbe")
 
 
+@pytest.mark.slow
 def test_newton(water_pbe):
     mf = dixc.pyscf.RKS(molecule("water"), xc="pbe")
     mf.grids.level = 0
@@ -65,6 +68,7 @@ def test_newton(water_pbe):
     assert abs(second.e_tot - water_pbe[0].e_tot) < 1e-9
 
 
+@pytest.mark.slow
 def test_density_fitting():
     energies = []
     for cls in (dft.RKS, dixc.pyscf.RKS):
@@ -77,6 +81,7 @@ def test_density_fitting():
     assert abs(energies[1] - energies[3]) < 1e-7
 
 
+@pytest.mark.slow
 def test_copy_scanner_and_chkfile(water_pbe, tmp_path):
     theirs, ours = water_pbe
     twin = ours.copy()
@@ -135,6 +140,7 @@ def test_open_shells_are_refused():
         dixc.pyscf.RKS(mol.build(), xc="pbe")
 
 
+@pytest.mark.slow
 def test_importing_dixc_changes_nothing_in_pyscf():
     """Functions of PySCF's modules and members of its classes are the same objects as before."""
     script = """

@@ -42,6 +42,7 @@ def displaced(mol, atom: int, axis: int, step: float):
 # --- nuclear derivatives
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["pbe", "r2scan"])
 @pytest.mark.parametrize(("ours", "theirs"), [(dixc.pyscf.RKS, dft.RKS), (dixc.pyscf.UKS, dft.UKS)])
 @pytest.mark.parametrize("fit", [False, True])
@@ -52,12 +53,14 @@ def test_nuclear_hessian_is_that_of_pyscf(ours, theirs, xc, fit):
     assert np.abs(own - pyscf).max() < 1e-8
 
 
+@pytest.mark.slow
 def test_nuclear_hessian_of_an_open_shell_is_that_of_pyscf():
     mol = gto.M(atom="N 0 0 0; H 0 .8 .63; H 0 -.8 .63", spin=1, basis="6-31g", verbose=0)
     own, pyscf = (solved(cls(mol, xc="r2scan"), 0).Hessian().kernel() for cls in (dixc.pyscf.UKS, dft.UKS))
     assert np.abs(own - pyscf).max() < 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
 def test_nuclear_hessian_of_a_learned_functional_is_the_slope_of_its_forces(cls):
     """PySCF's Hessian is the exact second derivative on a grid that stays where it is."""
@@ -72,6 +75,7 @@ def test_nuclear_hessian_of_a_learned_functional_is_the_slope_of_its_forces(cls)
     assert np.abs(column - (forces[0] - forces[1]) / (2 * STEP)).max() < 2e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
 @pytest.mark.parametrize("fit", [False, True])
 @pytest.mark.parametrize("level", [1, 3])
@@ -96,6 +100,7 @@ def test_forces_of_a_classical_functional_are_pyscfs_default():
     assert np.abs(own - pyscf).max() < 1e-8
 
 
+@pytest.mark.slow
 def test_geometry_of_formaldehyde_converges():
     geometric = pytest.importorskip("pyscf.geomopt.geometric_solver", reason="needs geometric")
     mol = gto.M(atom="O 0 0 1.2; C 0 0 0; H 0 .94 -.58; H 0 -.94 -.58", basis="6-31g", verbose=0)
@@ -107,6 +112,7 @@ def test_geometry_of_formaldehyde_converges():
     assert 1.15 < bond < 1.30
 
 
+@pytest.mark.slow
 def test_what_has_no_nuclear_derivatives_says_so():
     mf = dixc.pyscf.RKS(water(), xc=dixc.create("egxc"))
     for derivative in (mf.nuc_grad_method, mf.Gradients, mf.Hessian, mf.density_fit().nuc_grad_method):
@@ -122,6 +128,7 @@ def test_what_has_no_nuclear_derivatives_says_so():
 # --- density fitting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("basis", ["sto-3g", "6-31g", "cc-pvdz", "def2-svp", {"O": "def2-svp", "H": "6-31g"}])
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
 def test_density_fitting_in_any_basis(cls, basis):
@@ -141,6 +148,7 @@ def test_fitting_basis_is_pyscfs_for_the_same_amount_of_exchange(xc):
     assert ours.with_df.auxbasis == theirs.with_df.auxbasis
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
 def test_fitted_hessian_of_second_order_scf_and_seminumerical_exchange(cls):
     exact = solved(cls(water(), xc=DEFAULT), 0).e_tot
@@ -153,6 +161,7 @@ def test_fitted_hessian_of_second_order_scf_and_seminumerical_exchange(cls):
 # --- the functional of a mean field
 
 
+@pytest.mark.slow
 def test_default_functional_is_the_shipped_one():
     mf = dixc.pyscf.RKS(water())
     assert mf.xc == DEFAULT
@@ -160,6 +169,7 @@ def test_default_functional_is_the_shipped_one():
     assert abs(dixc.pyscf.UKS(water()).kernel() - mf.kernel()) < 1e-7
 
 
+@pytest.mark.slow
 def test_untrained_weights_are_warned_of_once():
     for name in ("xcdiff", "nnmgga", "skala-mgga", "egxc"):
         functional = dixc.create(name)
@@ -177,6 +187,7 @@ def test_untrained_weights_are_warned_of_once():
         dixc.pyscf.RKS(water(), xc=changed)
 
 
+@pytest.mark.slow
 def test_warnings_point_at_the_users_line():
     mol = water()
     for warned in (
@@ -201,6 +212,7 @@ def test_untrained_weights_in_single_precision_or_from_a_file(tmp_path):
             dixc.pyscf.RKS(water(), xc=xc)
 
 
+@pytest.mark.slow
 def test_another_molecule_is_looked_at_too():
     other = gto.M(atom="S 0 0 0; H 0 .97 .93; H 0 -.97 .93", basis="sto-3g", verbose=0)
     for change in ("reset", "as_scanner"):
@@ -220,6 +232,7 @@ def test_elements_are_warned_of_by_the_models_name_and_ghosts_are_none():
         dixc.pyscf.RKS(mol, xc=dixc.load(DEFAULT))
 
 
+@pytest.mark.slow
 def test_functional_can_be_replaced():
     mf = dixc.pyscf.RKS(water(), xc=DEFAULT)
     twin = mf.copy()
@@ -245,6 +258,7 @@ def test_what_names_no_functional_is_refused(xc):
     assert mf.xc == "pbe"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mine-d3bj", "net-d4-hess-0", "wb97x-d4", "mine-3c", "wb97x-3c", "wb97m-v"])
 def test_no_dispersion_by_the_name_of_a_functional(name):
     functional = dixc.create("pbe")
@@ -283,6 +297,7 @@ def test_density_rows_of_any_layout():
 # --- conversions and copies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", [False, True])
 def test_conversions_between_restricted_and_unrestricted(fit):
     mf = dixc.pyscf.RKS(water(), xc=DEFAULT)
@@ -308,6 +323,7 @@ def test_conversions_between_restricted_and_unrestricted(fit):
         cation.to_rks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["density_fit", "PCM", "x2c"])
 def test_conversions_leave_second_order_scf_behind(layer):
     def mean_field():
@@ -327,6 +343,7 @@ def test_checkpoint_of_an_unrestricted_solution_as_a_guess():
     assert solved(mf, 0).e_tot == pytest.approx(unrestricted.e_tot, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
 def test_pickle(cls):
     mf = solved(cls(water(), xc=DEFAULT), 0)
@@ -366,6 +383,7 @@ def test_occupations_of_irreps_are_refused():
             mf.kernel()
 
 
+@pytest.mark.slow
 def test_smearing_is_pyscfs_and_has_no_response():
     mol = gto.M(atom="H 0 0 0; H 0 0 2", basis="6-31g", verbose=0)
     for ours, theirs in ((dixc.pyscf.RKS, dft.RKS), (dixc.pyscf.UKS, dft.UKS)):
@@ -376,6 +394,7 @@ def test_smearing_is_pyscfs_and_has_no_response():
                 response()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [dixc.pyscf.RKS, dixc.pyscf.UKS])
 def test_no_electrons_and_no_virtual_orbitals(cls):
     proton = cls(gto.M(atom="H 0 0 0", charge=1, basis="6-31g", verbose=0), xc="r2scan")
@@ -385,6 +404,7 @@ def test_no_electrons_and_no_virtual_orbitals(cls):
     assert cls(helium, xc="r2scan").kernel() == pytest.approx(theirs.kernel(), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_dispersion_of_a_learned_functional_wants_parameters():
     pytest.importorskip("pyscf.dispersion", reason="needs pyscf-dispersion")
     mf = dixc.pyscf.RKS(water(), xc=DEFAULT)

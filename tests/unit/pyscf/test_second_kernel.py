@@ -138,6 +138,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "change"), CHANGES, ids=[change.__name__ for _, change in CHANGES])
 def test_a_change_is_solved_anew(make, change):
     mf = accelerated(make())
@@ -153,6 +154,7 @@ def test_a_change_is_solved_anew(make, change):
     assert abs(after - before) > 1e-6
 
 
+@pytest.mark.slow
 def test_what_is_no_change_costs_no_build():
     mf = accelerated(mean_field())
     energy = mf.kernel()
@@ -208,6 +210,7 @@ def test_fingerprint_sees_every_element_of_a_large_array():
 # --- occupations
 
 
+@pytest.mark.slow
 def test_occupations_that_are_not_the_lowest_are_refused_whenever_they_are_set():
     nitrogen = functools.partial(mean_field, atom="N 0 0 0; N 0 0 1.1", symmetry=True)
     mf = accelerated(nitrogen())
@@ -231,6 +234,7 @@ def test_occupations_that_are_not_the_lowest_are_refused_whenever_they_are_set()
 # --- starts, and what is left to PySCF
 
 
+@pytest.mark.slow
 def test_start_from_a_checkpoint(tmp_path):
     small = mean_field()
     small.chkfile = str(tmp_path / "water.chk")
@@ -285,6 +289,7 @@ def test_no_electrons_models_and_crowds():
     assert solved.hybrid_fock_builds > 0
 
 
+@pytest.mark.slow
 def test_conversions_and_pickle():
     mf = accelerated(mean_field())
     energy = mf.kernel()

@@ -27,6 +27,7 @@ def converge(mf, dm0=None):
     return mf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["lda", "pbe", "r2scan"])
 @pytest.mark.parametrize("name", OPEN_SHELLS)
 def test_same_as_pyscf(name, xc):
@@ -53,6 +54,7 @@ def test_default_guess_and_several_densities():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["lda", "pbe", "b3lyp"])
 def test_excitations_and_forces_same_as_pyscf(xc):
     mol = open_shell("Li")
@@ -64,6 +66,7 @@ def test_excitations_and_forces_same_as_pyscf(xc):
     assert np.abs(forces[0] - forces[1]).max() < 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["xcdiff", "nnmgga", "skala-mgga"])
 @pytest.mark.parametrize("name", ["Li", "O2"])
 def test_learned_functionals_converge(name, xc):
@@ -84,6 +87,7 @@ def displaced(mf, steps):
         yield mf.make_rdm1(np.stack(rotated), mf.mo_occ)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["lda", "pbe", "r2scan", "b3lyp", "xcdiff", "nnmgga", "skala-mgga"])
 def test_even_electrons_as_restricted(xc):
     """Same energy, matrices and response, on an even-electron molecule: spin is not read off the molecule."""
@@ -103,6 +107,7 @@ def test_even_electrons_as_restricted(xc):
         np.testing.assert_allclose(v1, np.stack([expected, sign * expected]), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_newton_and_copy():
     mol = open_shell("NO")
     mf = dixc.pyscf.UKS(mol, xc="pbe")
@@ -115,6 +120,7 @@ def test_newton_and_copy():
     assert mf.copy().functional is mf.functional
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xc", ["pbe", "nnmgga", "skala-mgga"])
 def test_response_is_the_derivative_of_the_potential(xc):
     small = {} if xc == "pbe" else {"n_hidden": 16}

@@ -65,6 +65,7 @@ def pyscf_result(functional, basis):
     return mf, td.e[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("functional", "basis", "fraction"),
     [
@@ -109,6 +110,7 @@ def test_large_molecules_of_a_hartree_fock_target_get_probes_and_iterated_states
     np.testing.assert_allclose(products, 4 * probes @ plus, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_later_stages_cope_with_a_hartree_fock_target(tmp_path):
     settings = config("hf", "6-31g")
     chunk, known = computed(tmp_path, settings)
@@ -125,6 +127,7 @@ def test_all_later_stages_cope_with_a_hartree_fock_target(tmp_path):
     assert "pbe,none,0,train,hf,1,True,tddft,1," in states.read_text()
 
 
+@pytest.mark.slow
 def test_training_terms_of_a_hartree_fock_target(tmp_path):
     settings = config("hf", "6-31g")
     chunk, known = computed(tmp_path, settings)

@@ -61,6 +61,7 @@ def cell_of(row) -> str:
     return number(row.value) + failed + spread
 
 
+@pytest.mark.slow
 def test_numbers_of_the_summary_are_in_the_page(whole):
     folder, _, text = whole
     summary = pd.read_csv(folder / "tables" / "summary.csv")
@@ -78,6 +79,7 @@ def test_numbers_of_the_summary_are_in_the_page(whole):
     assert "B3LYP/def2-svp" in page
 
 
+@pytest.mark.slow
 def test_errors_after_builds_are_a_section_of_the_page(whole):
     folder, _, text = whole
     summary = pd.read_csv(folder / "tables" / "summary.csv")
@@ -92,6 +94,7 @@ def test_errors_after_builds_are_a_section_of_the_page(whole):
     assert 'href="#builds"' in text
 
 
+@pytest.mark.slow
 def test_tables_without_errors_after_builds_have_no_such_section(words_only, tmp_path):
     tables = make_tables()
     tables["warmstart"] = tables["warmstart"].assign(one_build_error_uEh=np.nan, two_build_error_uEh=np.nan)
@@ -102,6 +105,7 @@ def test_tables_without_errors_after_builds_have_no_such_section(words_only, tmp
     assert "failed" not in str(failures.failures(make_results(tables), {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factors", "losses", "words"),
     [
@@ -131,6 +135,7 @@ def test_whether_hessian_supervision_pays(factors, losses, words):
         assert words in sentences[0]
 
 
+@pytest.mark.slow
 def test_trained_functionals_are_named_with_lines_that_load_them(whole):
     models = section(whole[2], "models")
     for loss in ("base", "grad", "hess"):
@@ -154,6 +159,7 @@ def test_an_own_class_is_loaded_by_its_import_path():
     assert 'dixc.load("results/synthetic/models/mine-base-0.pt", ["my.module:Mine"])' in code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("functional", "basis", "comparable"),
     [
@@ -177,6 +183,7 @@ def test_the_paper_is_left_out_where_its_reference_is_another(
     assert text.count("data:image/svg+xml") == len(FIGURES) - (0 if comparable else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("functional", "words"),
     [
@@ -287,6 +294,7 @@ def test_without_enough_molecules_or_losses_nothing_is_recommended():
 # --- elements that training does not have
 
 
+@pytest.mark.slow
 def test_an_element_that_training_does_not_have_is_said(words_only, tmp_path):
     tables = make_tables(failed={("hess", 0, "pyrrole")})
     scf = tables["scf"]
@@ -315,6 +323,7 @@ def test_elements_are_told_from_formulas(tmp_path):
     assert not failures.unseen(make_results(make_tables()))
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(whole):
     page = Page(whole[2])
     allowed = ("#", "data:image/svg+xml;base64,", "https://arxiv.org/", "https://doi.org/", "logs/")
@@ -325,6 +334,7 @@ def test_nothing_is_loaded_from_elsewhere(whole):
     assert "@import" not in style
 
 
+@pytest.mark.slow
 def test_figures_are_in_the_page_and_beside_it(whole):
     folder, _, text = whole
     images = Page(text).images
@@ -340,6 +350,7 @@ def test_figures_are_in_the_page_and_beside_it(whole):
     assert {path.name for path in folder.iterdir()} == {"tables", "training", "figures", "report.html"}
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_report(whole, tmp_path):
     _, tables, text = whole
     again = make_report(tmp_path, tables, make_config((0, 1)), make_logs(tmp_path / "training", (0, 1)))
@@ -347,6 +358,7 @@ def test_the_same_input_gives_the_same_report(whole, tmp_path):
     assert again.split('id="provenance"')[0] == text.split('id="provenance"')[0]
 
 
+@pytest.mark.slow
 def test_failures_are_counted_and_named(whole):
     _, tables, text = whole
     rows = failures.failures(make_results(tables), {})
@@ -372,6 +384,7 @@ def test_bad_training_steps_are_told(tmp_path, column):
     assert [(row["who"], row["count"]) for row in rows] == [("xcdiff-base-0", "3 of 120")]
 
 
+@pytest.mark.slow
 def test_one_seed_is_said(words_only, tmp_path):
     page = Page(make_report(tmp_path, make_tables(), make_config(), make_logs(tmp_path / "training"))).text
     assert "one seed and 8 test molecules" in page
@@ -540,6 +553,7 @@ def everything(table):
     return pd.Series(True, index=table.index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scf", "warmstart", "tddft"])
 def test_a_table_without_rows_is_told(tmp_path, name):
     text = make_report(tmp_path, drop(make_tables(), **{name: everything}), make_config(), [])
@@ -548,6 +562,7 @@ def test_a_table_without_rows_is_told(tmp_path, name):
     assert "xcdiff-base-0: no training log." in page
 
 
+@pytest.mark.slow
 def test_a_model_without_rows_is_told(words_only, tmp_path):
     tables = drop(
         make_tables(),
@@ -558,12 +573,14 @@ def test_a_model_without_rows_is_told(words_only, tmp_path):
     assert "tddft: no test rows of xcdiff hess." in page
 
 
+@pytest.mark.slow
 def test_molecules_without_rows_are_told(tmp_path):
     tables = drop(make_tables(), scf=lambda table: table["molecule"] == "toluene")
     page = Page(make_report(tmp_path, tables, make_config(), [])).text
     assert "scf: 1 of 8 test molecules of the config have no row" in page
 
 
+@pytest.mark.slow
 def test_all_failed(tmp_path):
     tables = make_tables()
     for table in tables.values():
@@ -574,6 +591,7 @@ def test_all_failed(tmp_path):
     assert "Nothing can be compared" in page
 
 
+@pytest.mark.slow
 def test_nothing_at_all(tmp_path):
     empty = {name: table.iloc[:0] for name, table in make_tables().items()}
     page = Page(make_report(tmp_path, empty, make_config(), [])).text
@@ -581,6 +599,7 @@ def test_nothing_at_all(tmp_path):
     assert "No training logs." in page
 
 
+@pytest.mark.slow
 def test_values_that_are_not_numbers(tmp_path):
     tables = make_tables()
     for name, column in (("scf", "e_rho_mEh"), ("warmstart", "hybrid_fock_builds"), ("tddft", "error_eV")):
@@ -592,6 +611,7 @@ def test_values_that_are_not_numbers(tmp_path):
     assert "<html" in make_report(tmp_path, tables, make_config(), [log])
 
 
+@pytest.mark.slow
 def test_names_are_escaped(tmp_path):
     tables = make_tables()
     for table in tables.values():
@@ -601,6 +621,7 @@ def test_names_are_escaped(tmp_path):
     assert "&lt;b&gt;$x_{1$ &amp; co" in text
 
 
+@pytest.mark.slow
 def test_settings_and_versions_are_in_the_page(whole):
     page = Page(whole[2]).text
     assert "max_heavy: 4" in page
@@ -609,6 +630,7 @@ def test_settings_and_versions_are_in_the_page(whole):
         assert package in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["summary.csv", "scf.csv"])
 def test_a_missing_table_is_an_error_that_leaves_nothing(tmp_path, name):
     tables = make_tables()
@@ -629,6 +651,7 @@ def test_a_bad_training_log_is_an_error(tmp_path, text, message):
         training_logs.read_logs([path])
 
 
+@pytest.mark.slow
 def test_a_training_log_without_rows(tmp_path):
     path = tmp_path / "xcdiff-base-0.csv"
     path.write_text("step,wall_s,loss\n")

@@ -77,6 +77,7 @@ def test_a_bad_table_of_molecules_is_an_error(tmp_path, text, message):
         read_molecules(tmp_path / "other.csv")
 
 
+@pytest.mark.slow
 def test_page_with_molecules_and_logs(run, capsys):
     folder, _ = run
     tables = make_tables(failed={("hess", 0, "furan")})
@@ -95,6 +96,7 @@ def test_page_with_molecules_and_logs(run, capsys):
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_cards_show_failures_first_and_the_numbers_of_the_tables():
     tables = make_tables(failed={("hess", 0, "benzene")})
     tables["scf"].loc[tables["scf"]["molecule"] == "furan", "e_rho_mEh"] = 1.25
@@ -125,6 +127,7 @@ def test_only_so_many_cards(monkeypatch):
     assert (len(made["cards"]), made["left_out"]) == (3, 5)
 
 
+@pytest.mark.slow
 def test_figure_of_a_molecule():
     tables = make_tables(details=True)
     svg = svg_of(tables)
@@ -156,6 +159,7 @@ def test_figure_without_strengths():
     assert "<svg" in svg_of(tables)
 
 
+@pytest.mark.slow
 def test_dark_states_have_no_band():
     tables = make_tables(details=True)
     bright = svg_of(tables).count('opacity: 0.3"')
@@ -249,6 +253,7 @@ def test_coordinates_are_rounded_and_scales_are_not():
     )
 
 
+@pytest.mark.slow
 def test_tables_of_an_older_version_can_be_reported(tmp_path):
     tables = {name: table for name, table in make_tables().items() if name not in report.OF_DETAILS}
     assert "No excitations and no SCF histories" in make_report(tmp_path, tables, make_config(), [])

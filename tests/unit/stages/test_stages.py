@@ -98,6 +98,7 @@ def test_resumed_chunk_does_not_repeat_molecules(chunk, tmp_path, monkeypatch):
     assert [r.name for r in read_records(out)] == ["water", "ammonia"]
 
 
+@pytest.mark.slow
 def test_failed_reference_is_kept_with_its_reason_and_reaches_every_table(tmp_path):
     out = tmp_path / "failed.h5"
     xyz = xyz_of(["methane", "lithium fluoride"], tmp_path / "failed.xyz")
@@ -243,6 +244,7 @@ def test_tddft_rows_of_the_reference_itself(water):
     assert all(not row["converged"] for row in compare(record, mf, None, found, 3))
 
 
+@pytest.mark.slow
 def test_large_test_molecules_have_no_excitations(chunk, tmp_path):
     settings = config(states_max_heavy=0)
     known, solved, out = (tmp_path / name for name in ("d.h5", "s.h5", "t.csv"))

@@ -75,6 +75,7 @@ def test_mixed_splits_and_no_molecules(tmp_path):
     assert read_info(tmp_path / "b.h5")["molecules"] == []
 
 
+@pytest.mark.slow
 def test_any_flipped_bit_is_refused_before_hdf5_opens_the_file(tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
     make(path, names=["a"])
@@ -153,6 +154,7 @@ chunk.finish(0.0)
 """
 
 
+@pytest.mark.slow
 def test_resume_after_a_kill_keeps_finished_molecules_and_their_order(tmp_path):
     path = tmp_path / "a.h5"
 
@@ -251,6 +253,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [30_000, 100_000, 140_000])
 def test_full_disk_leaves_nothing_half_written_and_no_crash(tmp_path, limit):
     path = tmp_path / "a.h5"

@@ -54,6 +54,7 @@ def value(term, molecule, functional, options, sink=None) -> float:
     return sum(v.weighted for v in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONALS)
 @pytest.mark.parametrize("term", ["energy and density", "gradient", "hessian and excitation"])
 def test_rows_and_residuals_make_the_gradient(term, name, molecule):
@@ -69,6 +70,7 @@ def test_rows_and_residuals_make_the_gradient(term, name, molecule):
     assert torch.allclose(rows.T @ residuals, gradient, rtol=1e-7, atol=1e-9 * float(gradient.abs().max()))
 
 
+@pytest.mark.slow
 def test_all_directions_make_the_gauss_newton_matrix(molecule):
     """With as many directions as there are pairs nothing is left to chance: A^T A from finite differences."""
     functional, options = FUNCTIONALS["xcdiff"](), settings()
@@ -181,6 +183,7 @@ def test_a_restored_state_makes_the_same_steps():
     assert all(torch.equal(a, b) for a, b in zip(weights, others, strict=True))
 
 
+@pytest.mark.slow
 def test_training_beats_adam_in_few_visits():
     """Two visits to each of two molecules; the loss at their third."""
     known = {name: reference_record(name) for name in ("water", "ammonia")}

@@ -82,6 +82,7 @@ def test_ordinary_steps_are_left_alone():
     assert toy.error() < 0.05
 
 
+@pytest.mark.slow
 def test_temperature_decides_how_much_is_accepted():
     """The kick lifts the loss by some five scatters; hot rules let most of them pass, cold ones none."""
     bad = dict.fromkeys(range(60, 300, 20), 1.4)
@@ -133,6 +134,7 @@ def test_a_checkpoint_repeats_the_decisions(tmp_path):
     assert whole.undone
 
 
+@pytest.mark.slow
 def test_decisions_depend_on_the_seed():
     bad = dict.fromkeys(range(60, 300, 20), 1.4)
     undone = [Toy(rule=True, seed=seed, temperature=3.0).advance(300, bad).undone for seed in (0, 0, 1)]

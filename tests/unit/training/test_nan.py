@@ -65,6 +65,7 @@ def weights(run: Trainer) -> torch.Tensor:
     return torch.cat([p.detach().flatten().clone() for p in run.functional.parameters()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["energy", "gradient"])
 @pytest.mark.parametrize("rule", [False, True])
 def test_a_step_with_nan_is_skipped_and_said_so(poisoned, molecules, tmp_path, fault, rule):
@@ -84,6 +85,7 @@ def test_a_step_with_nan_is_skipped_and_said_so(poisoned, molecules, tmp_path, f
     assert not torch.equal(weights(run), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["energy", "gradient"])
 def test_nan_for_good_ends_the_training(poisoned, molecules, tmp_path, fault):
     run = trainer(molecules, tmp_path, steps=50, validate_every=50)
@@ -95,6 +97,7 @@ def test_nan_for_good_ends_the_training(poisoned, molecules, tmp_path, fault):
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_nan_in_all_validations_is_said(poisoned, molecules, tmp_path, monkeypatch):
     run = trainer(molecules, tmp_path, steps=1, validate_every=1)
     validated = run._validated

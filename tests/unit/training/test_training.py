@@ -67,6 +67,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_parameter_gradient_is_that_of_the_value(case, molecule, functional):
     """Directional derivative along a random direction, central differences with a step study."""
@@ -116,6 +117,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["gauss_newton", "adam"])
 @pytest.mark.parametrize(("loss", "rule"), [("base", False), ("hess", False), ("base", True)])
 def test_resumed_run_repeats_the_uninterrupted_one(
@@ -145,6 +147,7 @@ def test_resumed_run_repeats_the_uninterrupted_one(
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_losses_are_cumulative_and_base_knows_no_derivatives(data, tmp_path):
     columns = {}
     for loss in ("base", "grad", "hess"):
@@ -160,6 +163,7 @@ def test_losses_are_cumulative_and_base_knows_no_derivatives(data, tmp_path):
     assert np.isfinite(blind.train_step()["loss"]), "base must run without any reference derivative"
 
 
+@pytest.mark.slow
 def test_derivatives_without_amplitudes_are_refused(data, tmp_path):
     old = trainer(data, tmp_path, "hess")
     for molecule in old.molecules.molecules.values():
@@ -172,6 +176,7 @@ def test_derivatives_without_amplitudes_are_refused(data, tmp_path):
     assert "excitation_weighted" not in without.train_step()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(data, tmp_path):
     run = trainer(data, tmp_path, "grad", steps=40, learning_rate=1e-2, precision="mixed")
     run.run()
@@ -181,6 +186,7 @@ def test_training_lowers_the_loss(data, tmp_path):
     assert run.best_score == min(row["validation_score"] for row in run.rows if "validation_score" in row)
 
 
+@pytest.mark.slow
 def test_steps_without_a_usable_gradient_end_the_training(data, tmp_path):
     run = trainer(data, tmp_path, "base", steps=50)
     with torch.no_grad():
@@ -189,6 +195,7 @@ def test_steps_without_a_usable_gradient_end_the_training(data, tmp_path):
         run.run()
 
 
+@pytest.mark.slow
 def test_weights_that_blow_up_are_restored(data, tmp_path):
     run = trainer(data, tmp_path, "grad", steps=50, metropolis={"enabled": True})
     for _ in range(3):
@@ -203,6 +210,7 @@ def test_weights_that_blow_up_are_restored(data, tmp_path):
     assert np.isfinite(run.train_step()["loss"])
 
 
+@pytest.mark.slow
 def test_failure_after_every_restored_step_ends_the_training(data, tmp_path):
     """Undone and good steps in turn would go on to the end of the schedule without getting anywhere."""
     run = trainer(data, tmp_path, "base", steps=50, metropolis={"enabled": True})
@@ -227,6 +235,7 @@ def test_broken_checkpoint_is_named(data, tmp_path):
         trainer(data, tmp_path, "base").run()
 
 
+@pytest.mark.slow
 def test_mixed_precision_gradient_is_that_of_double(water):
     gradients = {}
     for dtype in (torch.float32, torch.float64):
