@@ -54,9 +54,8 @@ results: .venv/installed
 test: lint
 	$(IN_TEST) python -m pytest -n $(CORES) --durations=15 $(ARGS)
 
-# one process: it imports torch and PySCF once
 check: lint
-	$(IN_TEST) python -m pytest -q -m "not slow" --durations=5 $(ARGS) tests/unit
+	$(IN_TEST) python -m pytest -q -n $(CORES) -m "not slow" --durations=5 $(ARGS) tests/unit
 
 coverage: .venv-test/installed
 	$(IN_TEST) python -m pytest -n $(CORES) --cov=dixc --cov-report=term --durations=15 $(ARGS)
