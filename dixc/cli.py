@@ -211,7 +211,8 @@ def tables(
     threads: Threads = None,
 ) -> None:
     """Collect the results in tables."""
-    run_stage("dixc.stages.tables", threads, _load(config), scf, warmstart or [], tddft or [], out)
+    digest = _load(config).digest
+    run_stage("dixc.stages.tables", threads, scf, warmstart or [], tddft or [], out, digest)
 
 
 @app.command()

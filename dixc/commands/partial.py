@@ -35,7 +35,7 @@ def run(folder: Path, out: Path | None = None) -> None:
     if not scf:
         raise InputError(f"{folder}: nothing to show yet, no functional has been evaluated")
     molecules = _there([files.molecules_table])
-    tables.run(config, scf, warmstart, tddft, out / "tables")
+    tables.run(scf, warmstart, tddft, out / "tables", config.digest)
     page = out / "report.html"
     report.run(config, out / "tables", _there(files.logs), page, molecules[0] if molecules else None)
 

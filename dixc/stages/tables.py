@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dixc import provenance
 from dixc.tables import details
@@ -12,21 +12,17 @@ from dixc.tables.frames import write_tables
 from dixc.tables.merge import Paths, merge
 from dixc.tables.summary import summarise
 
-if TYPE_CHECKING:
-    from dixc.config import Config
-
-
 PROGRAMS = ("dixc", "commit", "dirty", "pyscf", "libxc", "torch", "numpy", "environment", "config")
 
 
-def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -> None:
+def run(scf: Paths, warmstart: Paths, tddft: Paths, out: Path, config_hash: str | None = None) -> None:
     """Merge all parts and write the tables into `out`.
 
     Args:
-        config: the run's config, for the provenance; the parts carry their own names.
         scf: chunk files of stage "scf".
         warmstart, tddft: CSV parts.
         out: folder of the tables.
+        config_hash: hash of the run's config, for the provenance.
 
     Raises:
         InputError: a part is missing, damaged, of another kind, or tells of the same molecule as
@@ -35,10 +31,10 @@ def run(config: Config, scf: Paths, warmstart: Paths, tddft: Paths, out: Path) -
     tables = merge(scf, warmstart, tddft)
     tables["summary"] = summarise(tables)
     tables |= details.collect(scf, warmstart, tddft)
-    write_tables(tables, out, record_of(config, scf))
+    write_tables(tables, out, record_of(scf, config_hash))
 
 
-def record_of(config: Config | None, scf: Paths) -> dict[str, Any]:
+def record_of(scf: Paths, config_hash: str | None) -> dict[str, Any]:
     """Provenance of the tables: this program's, and that of the programs that made the SCF parts.
 
     Returns:
@@ -54,5 +50,5 @@ def record_of(config: Config | None, scf: Paths) -> dict[str, Any]:
     counts = Counter(tuple((key, part[key]) for key in PROGRAMS if key in part) for part in found)
     molecules = provenance.combined(str(part.get("molecules", "")) for part in found)
     made_by = [dict(versions) | {"files": count} for versions, count in counts.items()]
-    record = provenance.collect() | provenance.origin(config.digest if config else None, molecules)
+    record = provenance.collect() | provenance.origin(config_hash, molecules)
     return record | {"made_by": made_by, "packages": provenance.installed()}

@@ -138,7 +138,7 @@ def test_tables_refuse_molecules_of_two_splits(tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match=r"^table scf: molecules in more than one split: water \(train, test\)$"
     ):
-        tables_stage.run(None, [first, second], [], [], tmp_path / "tables")
+        tables_stage.run([first, second], [], [], tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 

@@ -107,7 +107,7 @@ def test_run_merges_chunks(tmp_path):
     ]
     warm = part(tmp_path / "w.csv", "warmstart", [warm_row("b3lyp", "none", 0, "ethanol", "minao", 12)])
     states = part(tmp_path / "t.csv", "tddft", [state_row(2, "ethanol", 1, 0.1)])
-    tables_stage.run(None, chunks, [warm], [states], tmp_path / "tables")
+    tables_stage.run(chunks, [warm], [states], tmp_path / "tables")
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
         "convergence.csv", "provenance.json", "scf.csv", "spectra.csv", "summary.csv", "tddft.csv", "warmstart.csv",
     ]  # fmt: skip
@@ -160,7 +160,7 @@ def test_the_same_molecule_twice_is_refused(tmp_path):
     tags = {"model": "xcdiff", "loss": "base", "seed": 0}
     chunks = [write_chunk(tmp_path / f"{name}.h5", tags, ["water"]) for name in "ab"]
     with pytest.raises(UserError, match=r"a\.h5 and .*b\.h5: the same row twice.*water"):
-        tables_stage.run(None, chunks, [], [], tmp_path / "tables")
+        tables_stage.run(chunks, [], [], tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
@@ -174,7 +174,7 @@ def test_a_missing_attribute_is_named(tmp_path, lacking):
     writer.write("water", {"atomic_numbers": np.array([8, 1, 1])}, metrics)
     writer.finish(1.0)
     with pytest.raises(UserError, match=rf"a\.h5.*no attribute {lacking}"):
-        tables_stage.run(None, [tmp_path / "a.h5"], [], [], tmp_path / "tables")
+        tables_stage.run([tmp_path / "a.h5"], [], [], tmp_path / "tables")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_bad_part_is_refused(tmp_path, text, message):
     path = tmp_path / "part.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=message) as caught:
-        tables_stage.run(None, [], [path], [], tmp_path / "tables")
+        tables_stage.run([], [path], [], tmp_path / "tables")
     assert "\n" not in str(caught.value)
     assert "part.csv" in str(caught.value)
     assert not (tmp_path / "tables").exists()
@@ -202,13 +202,13 @@ def test_a_bad_part_is_refused(tmp_path, text, message):
 
 def test_an_absent_part_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        tables_stage.run(None, [], [tmp_path / "none.csv"], [], tmp_path / "tables")
+        tables_stage.run([], [tmp_path / "none.csv"], [], tmp_path / "tables")
 
 
 def test_odd_names_survive_the_way_through_a_file(tmp_path):
     rows = [warm_row("b3lyp", "none", 0, name, "minao", 12) for name in ("None", "NA", "1e5", "")]
     path = part(tmp_path / "w.csv", "warmstart", rows)
-    tables_stage.run(None, [], [path], [], tmp_path / "tables")
+    tables_stage.run([], [path], [], tmp_path / "tables")
     again = read_table(tmp_path / "tables" / "warmstart.csv", "warmstart")
     assert sorted(again["molecule"]) == ["", "1e5", "NA", "None"]
     assert again["converged"].dtype == bool
@@ -216,7 +216,7 @@ def test_odd_names_survive_the_way_through_a_file(tmp_path):
 
 
 def test_no_parts_give_tables_with_headings(tmp_path):
-    tables_stage.run(None, [], [], [], tmp_path / "tables")
+    tables_stage.run([], [], [], tmp_path / "tables")
     for name, table in TABLES.items():
         read = read_table(tmp_path / "tables" / f"{name}.csv", name)
         assert list(read) == table.columns
@@ -224,7 +224,7 @@ def test_no_parts_give_tables_with_headings(tmp_path):
 
 
 def test_old_tables_stay_if_writing_fails(tmp_path, monkeypatch):
-    tables_stage.run(None, [], [], [], tmp_path)
+    tables_stage.run([], [], [], tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(*args, **kwargs):
@@ -232,7 +232,7 @@ def test_old_tables_stay_if_writing_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(UserError, match="No space left"):
-        tables_stage.run(None, [], [], [], tmp_path)
+        tables_stage.run([], [], [], tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -297,7 +297,7 @@ def test_warm_start_files_of_earlier_releases_have_no_errors_after_builds(tmp_pa
     new = part(
         tmp_path / "new.csv", "warmstart", [rows[1] | dict(zip(BUILD_ERRORS, (-4.0, 0.1), strict=True))]
     )
-    tables_stage.run(None, [], [old, new], [], tmp_path / "tables")
+    tables_stage.run([], [old, new], [], tmp_path / "tables")
     table = read_table(tmp_path / "tables" / "warmstart.csv", "warmstart").set_index("loss")
     assert list(table.columns[-2:]) == ["one_build_error_uEh", "two_build_error_uEh"]
     assert table.loc["grad", list(BUILD_ERRORS)].isna().all()
@@ -350,7 +350,7 @@ def test_cycles_of_test_molecules_and_of_failures_are_kept(tmp_path):
     rows[1] |= {"scf_energies": "", "scf_gradients": ""}
     warm = tmp_path / "w.csv"
     pd.DataFrame(rows).to_csv(warm, index=False)
-    tables_stage.run(None, chunks, [warm], [], tmp_path / "tables")
+    tables_stage.run(chunks, [warm], [], tmp_path / "tables")
     cycles = read_table(tmp_path / "tables" / "convergence.csv", "convergence")
     own, reference = cycles[cycles["scf_of"] == "functional"], cycles[cycles["scf_of"] == "reference"]
     assert list(own["molecule"]) == ["methane"] * 3 + ["ethanol"] * 3, (
@@ -371,7 +371,7 @@ def test_cycles_that_are_no_numbers_are_an_error(tmp_path):
     }
     pd.DataFrame([row]).to_csv(tmp_path / "w.csv", index=False)
     with pytest.raises(UserError, match=r"w.csv: cycles of ethanol: .*'x'"):
-        tables_stage.run(None, [], [tmp_path / "w.csv"], [], tmp_path / "tables")
+        tables_stage.run([], [tmp_path / "w.csv"], [], tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
 
@@ -380,7 +380,7 @@ def test_intensities_of_parts(tmp_path):
     new = tmp_path / "new.csv"
     row = state_row(0, "ethanol", 1, 0.1) | {"oscillator_strength": 0.25, "reference_strength": 0.5}
     pd.DataFrame([row]).to_csv(new, index=False)
-    tables_stage.run(None, [], [], [old, new], tmp_path / "tables")
+    tables_stage.run([], [], [old, new], tmp_path / "tables")
     spectra = read_table(tmp_path / "tables" / "spectra.csv", "spectra").set_index("molecule")
     assert spectra.loc["ethanol", ["oscillator_strength", "reference_strength"]].tolist() == [0.25, 0.5]
     assert spectra.loc["ethanol", "excitation_eV"] == pytest.approx(6.1)
