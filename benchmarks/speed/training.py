@@ -91,7 +91,9 @@ class Steps:
 def energy_term(molecule: TrainingMolecule, functional) -> None:
     """Energy at the reference density and its parameter gradient."""
     grid = molecule.grid()
-    XCExpansion(functional, molecule.rho_ref[None], grid.points, 0, trainable=True).gradients.backward(energy=1.0)
+    XCExpansion(functional, molecule.rho_ref[None], grid.points, 0, trainable=True).gradients.backward(
+        energy=1.0
+    )
 
 
 def term_sides(molecule: TrainingMolecule, functional, settings: Training) -> dict[str, Side]:

@@ -58,7 +58,7 @@ def test_only_what_the_config_asks_for(folder, monkeypatch):
             (folder / stage / name).mkdir(parents=True)
             (folder / stage / name / "test-000.csv").touch()
     parts = []
-    monkeypatch.setattr(partial.tables, "run", lambda config, *files: parts.extend(files))
+    monkeypatch.setattr(partial.tables, "run", lambda *arguments: parts.extend(arguments))
     monkeypatch.setattr(partial.report, "run", lambda *arguments: None)
     partial.run(folder)
     scf, warmstart, tddft, _ = parts
