@@ -61,7 +61,8 @@ def test_only_what_the_config_asks_for(folder, monkeypatch):
     monkeypatch.setattr(partial.tables, "run", lambda *arguments: parts.extend(arguments))
     monkeypatch.setattr(partial.report, "run", lambda *arguments: None)
     partial.run(folder)
-    scf, warmstart, tddft, _ = parts
+    scf, warmstart, tddft, _, digest = parts
+    assert digest == config.digest
     assert [path.parent.name for path in scf] == ["pbe"]
     assert [path.parent.name for path in warmstart] == ["reference", "pbe"]
     assert tddft == []
