@@ -60,6 +60,7 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 def test_a_frame_that_cannot_be_computed_is_a_row_and_the_others_go_on(run, what):
     text, formula, reason = BAD[what]

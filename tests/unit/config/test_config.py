@@ -389,6 +389,7 @@ def test_a_limit_that_is_not_set_changes_no_settings():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["benchmark", "paper"])
 def test_other_configs_fit_schema_and_models(name):
     path = ROOT / "config" / f"{name}.yaml"

@@ -40,6 +40,7 @@ def test_hessian_is_four_times_a_plus_b(mf):
     assert np.abs(rotations.hvp(kappa).ravel() - 4 * plus @ kappa.ravel()).max() < 5e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["tddft", "tda"])
 def test_lowest_states(mf, method):
     td = mf.TDDFT() if method == "tddft" else mf.TDA()

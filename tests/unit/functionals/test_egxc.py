@@ -26,6 +26,8 @@ from dixc.training import model_scf, prefit, terms
 from dixc.training.molecule import TrainingMolecule
 from dixc.training.sinks import GradientSink
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "features": 6,
     "layers": 2,
@@ -230,7 +232,6 @@ def test_gradcheck(system, ns):
     assert torch.autograd.gradgradcheck(energy, (m,), eps=1e-5, atol=1e-5, fast_mode=True)
 
 
-@pytest.mark.slow
 def test_parameter_gradient_of_second_derivatives_matches_finite_differences(system):
     functional = trained()
     grid, x = few_points(system)
@@ -263,7 +264,6 @@ def test_parameter_gradient_of_second_derivatives_matches_finite_differences(sys
         assert slope == pytest.approx(gradient[index].item(), rel=1e-4, abs=1e-8), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("ns", [1, 2])
 def test_third_derivatives_are_numbers_everywhere(system, ns, dtype):
@@ -310,7 +310,6 @@ def solved():
     return mf
 
 
-@pytest.mark.slow
 def test_orbital_rotations_against_finite_differences():
     """Energy, gradient and Hessian away from any stationary point, the non-local potential included."""
     mol = molecule("water", "sto-3g")
@@ -329,7 +328,6 @@ def test_orbital_rotations_against_finite_differences():
     assert np.vdot(kappa, rotations.hvp(kappa)) == pytest.approx(second, abs=1e-6)
 
 
-@pytest.mark.slow
 def test_tddft_is_that_of_the_finite_difference_hessian(solved):
     """4 (A + B) from gradients at rotated orbitals; PySCF's and our solver find its excitation energies."""
     rotations, step = OrbitalRotations(solved), 1e-4
@@ -380,7 +378,6 @@ def training_molecule(water):
     return TrainingMolecule(*water, grid_level=0, hessian_grid_level=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_training_gradient_is_that_of_the_loss(case, training_molecule):
     values = {"density": {"weight": 1e3, **TIGHT}, "hessian": {"weight": 10.0, "probes": 2}, "grid_level": 0}
@@ -415,7 +412,6 @@ def test_training_gradient_is_that_of_the_loss(case, training_molecule):
     assert (results[0] - results[1]) / 2e-4 == pytest.approx(analytic, rel=1e-4)
 
 
-@pytest.mark.slow
 def test_prefit_moves_the_base_alone(training_molecule):
     functional = registry.create("egxc", **SMALL)
     before = copy.deepcopy(functional.state_dict())
@@ -433,7 +429,6 @@ def test_prefit_moves_the_base_alone(training_molecule):
     assert prefit.fit(exact.pointwise_part, target, x, weights, 60, 300, 0) == 0.0
 
 
-@pytest.mark.slow
 def test_model_file_round_trip(tmp_path, system):
     functional = trained()
     files.save(functional, tmp_path / "model.pt", {"note": "test"})
@@ -442,7 +437,6 @@ def test_model_file_round_trip(tmp_path, system):
     assert expand(again, system).energy == expand(functional, system).energy
 
 
-@pytest.mark.slow
 def test_geometry_is_made_once_and_shared(system, monkeypatch):
     from dixc.functionals.egxc import geometry
 
@@ -457,7 +451,6 @@ def test_geometry_is_made_once_and_shared(system, monkeypatch):
     assert len(calls) == 2
 
 
-@pytest.mark.slow
 def test_initial_weights_depend_on_the_seed_alone():
     state = torch.get_rng_state()
     first, second, other = (registry.create("egxc", **SMALL, seed=s) for s in (0, 0, 1))

@@ -240,6 +240,7 @@ def test_closed_shell_is_equal_spins(name):
         torch.testing.assert_close((e1_spin[2] + e1_spin[3] + e1_spin[4]) / 4, e1[1], rtol=1e-8, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ns", [1, 2])
 @pytest.mark.parametrize("name", CODES)
 def test_function_transforms(name, ns):

@@ -200,6 +200,7 @@ def test_tail_is_the_same_closed_form(model):
         torch.testing.assert_close(energy_density(create(name, seed=7), x), e, rtol=1e-14, atol=0)
 
 
+@pytest.mark.slow
 def test_function_transforms(model):
     up, down = random_closed(40, seed=1), random_closed(40, seed=2)
     for x in (up, open_shell(up, down)):

@@ -213,6 +213,7 @@ def test_classical_functional_pointwise():
         torch.testing.assert_close(energy_density(bridge, x), energy_density(ours, x), rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 def test_classical_functional_of_an_open_shell():
     mol = gto.M(atom="Li 0 0 0", basis="sto-3g", spin=1, verbose=0)
     energies = []

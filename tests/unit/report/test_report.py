@@ -281,6 +281,7 @@ def test_one_seed_recommends_nothing_and_its_means_are_told():
     )
 
 
+@pytest.mark.slow
 def test_without_enough_molecules_or_losses_nothing_is_recommended():
     clear = {"base": (5, 1.0), "grad": (5, 0.8), "hess": (5, 0.5)}
     sentence = recommendation(validated(clear, count=2)).sentence
@@ -373,6 +374,7 @@ def test_failures_are_counted_and_named(whole):
     assert "†1" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["skipped", "undone"])
 def test_bad_training_steps_are_told(tmp_path, column):
     logs = make_logs(tmp_path)

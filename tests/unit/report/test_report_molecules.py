@@ -55,6 +55,7 @@ def test_links_lead_to_logs_that_are_there(run):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_failed_row_has_its_log(run):
     _, sources = run
     tables = make_tables(failed={("hess", 0, "furan"), ("hess", 0, "benzene")})
@@ -145,6 +146,7 @@ def test_figure_of_a_molecule():
     assert svg_of(make_tables()) == "", "nothing to draw"
 
 
+@pytest.mark.slow
 def test_a_failed_scf_is_marked_in_the_figure():
     crosses = [
         svg_of(make_tables(details=True, failed=failed)).count(plots_molecules.FAILED.lower())

@@ -25,6 +25,8 @@ from dixc.training.cache import MoleculeCache
 from dixc.training.chunks import ChunkedMolecules
 from dixc.training.loop import Trainer
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("water", "ammonia", "methane")  # for training, a file each
 
 
@@ -74,7 +76,6 @@ def trained(chunks, out, **training) -> dict[str, torch.Tensor]:
     return dixc.load(out / "m.pt").state_dict()
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_weights_of_one_bitwise(chunks, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -103,7 +104,6 @@ def trainer(chunks, tmp_path, **training) -> Trainer:
     return Trainer(functional, "hess", 0, config(**training).training, *data, tmp_path / "checkpoint.pt")
 
 
-@pytest.mark.slow
 def test_a_step_takes_away_the_residuals_of_all_its_molecules(chunks, tmp_path):
     run = trainer(chunks, tmp_path)
     names = [name for _, name in run._names_of_step()]
@@ -112,7 +112,6 @@ def test_a_step_takes_away_the_residuals_of_all_its_molecules(chunks, tmp_path):
     assert all(torch.isfinite(rows).all() for rows, _ in run.optimizer.molecules.by_molecule.values())
 
 
-@pytest.mark.slow
 def test_gradient_of_a_batch_is_the_mean(chunks, tmp_path):
     both = trainer(chunks, tmp_path, optimizer="adam", gradient_clip=1e9)
     visits = both._names_of_step()
@@ -126,7 +125,6 @@ def test_gradient_of_a_batch_is_the_mean(chunks, tmp_path):
     torch.testing.assert_close(mean, (single[0] + single[1]) / 2, rtol=1e-13, atol=0)
 
 
-@pytest.mark.slow
 def test_a_molecule_that_fails_is_left_out_of_the_mean(chunks, tmp_path, monkeypatch):
     run = trainer(chunks, tmp_path, optimizer="adam", gradient_clip=1e9)
     first, second = (name for _, name in run._names_of_step())
@@ -157,7 +155,6 @@ def test_epochs_are_permutations_of_all_files(chunks, tmp_path):
     assert len(set(map(tuple, epochs))) > 1, "shuffled"
 
 
-@pytest.mark.slow
 def test_only_molecules_in_the_cache_are_in_memory(chunks):
     _, first, second = chunks
     data = ChunkedMolecules(first[:3], second[:3], 0, 0)
@@ -202,7 +199,6 @@ def raise_in_one() -> None:
     team.map(str, [1, 2])
 
 
-@pytest.mark.slow
 def test_an_error_in_one_process_is_that_of_the_training():
     with pytest.raises(UserError, match=r"^what is wrong$"):
         parallel.launch(raise_in_one, 2)
