@@ -14,7 +14,8 @@ from dixc import create
 from dixc.cli import app
 from dixc.config import validate
 from dixc.config.training import Training
-from dixc.core import grid, xc
+from dixc.core import grid
+from dixc.core.xc import expansion, pullbacks
 from dixc.errors import UserError
 from dixc.training import checkpoints, model_scf, terms
 from dixc.training.device import chosen_device
@@ -100,8 +101,8 @@ def test_another_device_is_no_reason_to_train_again():
 def test_directions_together_are_those_one_by_one(name, water, monkeypatch):
     """What a GPU does with many directions, on the CPU."""
     found = [parameter_gradient(name, water, "cpu")]
-    monkeypatch.setitem(xc.DIRECTIONS_AT_ONCE, "cpu", 5)
-    monkeypatch.setitem(xc.POINTS_AT_ONCE, "cpu", 5_000)
+    monkeypatch.setitem(pullbacks.DIRECTIONS_AT_ONCE, "cpu", 5)
+    monkeypatch.setitem(expansion.POINTS_AT_ONCE, "cpu", 5_000)
     monkeypatch.setitem(grid.BLOCK_POINTS, "cpu", 4096)
     found.append(parameter_gradient(name, water, "cpu"))
     assert found[0].abs().max() > 0
