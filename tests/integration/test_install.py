@@ -21,7 +21,8 @@ SCRIPT = """\
 import dixc, dixc.pyscf
 from importlib.resources import files
 print(dixc.__version__, dixc.load("xcdiff-b3lyp").metadata["model"])
-print((files("dixc") / "report" / "templates" / "style.css").is_file())
+data = ("report/templates/style.css", "py.typed", "workflow/costs.csv")
+print(all((files("dixc") / name).is_file() for name in data))
 print(dixc.__file__)
 """
 
@@ -61,9 +62,9 @@ def test_found_from_the_folder_above_the_clone(above, python, editable):
     call(above, *pip, *options, *(["-e"] if editable else []), "./dixc")
     assert call(above, python, "-c", "import dixc; print(dixc.__version__)") == [dixc.__version__]
     for program in (["script.py"], ["-c", SCRIPT]):
-        version, has_style, place = call(above, python, *program)
+        version, has_files, place = call(above, python, *program)
         assert version == f"{dixc.__version__} xcdiff"
-        assert has_style == "True"
+        assert has_files == "True"
         assert Path(place).is_relative_to(above / "dixc") == editable
     assert call(above, python, "-m", "dixc", "--version") == [f"dixc {dixc.__version__}"]
     assert call(above, str(Path(python).parent / "dixc"), "--version") == [f"dixc {dixc.__version__}"]
