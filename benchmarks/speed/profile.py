@@ -87,12 +87,12 @@ def measure(options: Options, folder: Path) -> list[dict]:
     (molecule,) = trainer.molecules.molecules.values()
     system = xc.System(case(label))
     mf = xc.mean_field(system, "xcdiff")
-    grid, expansion = mf._numint.expansion(system.mol, system.mf.grids, system.orbo)
+    local = xc.local_xc(system, mf)
     calls = {
         "training step, hess": Steps(trainer, molecule),
         "XC potential": partial(mf._numint.nr_rks, system.mol, system.mf.grids, "", system.dm),
         "kernel": partial(mf._numint.expansion, system.mol, system.mf.grids, system.orbo),
-        "8 products": partial(xc.xc_product(grid, expansion, system), system.left),
+        "8 products": partial(local.response, (system.left,)),
         "excitations, dense": partial(_dense, molecule),
         "excitations, iterative": partial(_iterative, molecule),
     }

@@ -243,8 +243,7 @@ def open_xyz(path: Path) -> None:
 
 
 def open_yaml(path: Path) -> None:
-    from dixc.config import load
-    from dixc.config.root import SPLITS
+    from dixc.config import SPLITS, load
 
     config = load(path)
     results = (path.parent / "results").resolve()
