@@ -41,19 +41,19 @@ from tqdm import tqdm
 
 from dixc.config import Config, load
 from dixc.config.training import Training
-from dixc.core.xc import invariants
+from dixc.core.orbitals import rotate
+from dixc.core.xc.invariants import invariants
 from dixc.functionals import registry
 from dixc.functionals.base import Functional, SpinDensity
 from dixc.functionals.lda import slater
 from dixc.functionals.reduced import Points
 from dixc.functionals.tail import TAIL_END
 from dixc.functionals.xcdiff import ALPHA_ETA
-from dixc.grassmann import rotate
 from dixc.reference.packing import unpack
 from dixc.reference.record import ReferenceRecord, read_records
 from dixc.store import open_chunk
 from dixc.tables.element_fit import element_counts, fit_elements
-from dixc.training.data import TrainingMolecule
+from dixc.training.molecule import TrainingMolecule
 
 ORDERS = (6, 6, 3)  # polynomials in t_s, t_alpha, t_n
 ELSEWHERE = ("hessian", "away")
