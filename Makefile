@@ -2,7 +2,7 @@
 # make test       lint and all tests, in .venv-test, which is made anew if pyproject.toml or constraints.txt changed
 # make check      lint and the fast tests of the same environment: under a minute on two cores
 # make lint       ruff, formats and types
-# make coverage   all tests once more, and which lines of dixc they run
+# make coverage   all tests, a fifth slower, and which lines of dixc they run
 # make test-slurm as root: the tests that need SLURM, on one that is installed from packages and started if need be
 # make clean      remove the environments and what tools leave behind; results stay
 #
