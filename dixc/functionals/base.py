@@ -194,6 +194,8 @@ class Functional(nn.Module):
         hyperparameters: keywords to build it again, for model files; those it was made with, unless it sets others.
         metadata: provenance of its weights, if they came from a model file.
         name: what logs and `mf.xc` call it; empty: made of `metadata` or the registry (`identity.display_name`).
+        warned_of_no_training, warned_of: that its weights are untrained, and elements that its training did not see,
+            have been said (`dixc.pyscf.cautions`).
     """
 
     xctype: str = "MGGA"
@@ -205,6 +207,8 @@ class Functional(nn.Module):
     hyperparameters: dict[str, Any]
     metadata: Mapping[str, Any] = MappingProxyType({})
     name: str = ""
+    warned_of_no_training: bool = False
+    warned_of: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **keywords: Any):
         super().__init_subclass__(**keywords)

@@ -63,7 +63,7 @@ def warn_of(functional: Functional, mol) -> None:
 
 
 def _warn_of_no_training(functional: Functional) -> None:
-    if getattr(functional, "warned_of_no_training", False) or not is_untrained(functional):
+    if functional.warned_of_no_training or not is_untrained(functional):
         return
     functional.warned_of_no_training = True
     warn(
@@ -74,15 +74,15 @@ def _warn_of_no_training(functional: Functional) -> None:
 
 def warn_of_elements(functional: Functional, mol) -> None:
     """Warns once of each element that the training of a functional did not see."""
-    trained = (getattr(functional, "metadata", None) or {}).get("elements")
+    trained = functional.metadata.get("elements")
     if not isinstance(trained, list):
         return
-    known = {*trained, *getattr(functional, "warned_of", ())}
+    said = {*trained, *functional.warned_of}
     # PySCF calls a ghost GHOST-O: no element, and no density of its own
     present = {mol.atom_pure_symbol(i) for i in range(mol.natm)} & NUMBERS.keys()
-    new = sorted(present - known)
+    new = sorted(present - said)
     if new:
-        functional.warned_of = [*getattr(functional, "warned_of", ()), *new]
+        functional.warned_of = (*functional.warned_of, *new)
         warn(
             f"{display_name(functional)}: trained on {', '.join(map(str, trained))} only, used for "
             f"{', '.join(new)}: its results for such molecules are an extrapolation, check some"
